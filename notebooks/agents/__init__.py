@@ -1,0 +1,1 @@
+"""Functions that the pipelines of this repository use as tasks."""

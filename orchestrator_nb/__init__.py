@@ -1,0 +1,69 @@
+"""orchestrator_nb: agents, notebooks, commands and functions as one durable plan, native to Jupyter.
+
+    from orchestrator_nb import PlanBuilder, orchestrate
+
+    plan = PlanBuilder("Squares")
+    ...
+    run = orchestrate(plan)
+    run.wait().result
+
+Importing it starts nothing and loads next to nothing: each public name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0.dev0"
+
+#: Where each public name lives.
+_PLACES = {
+    "Orchestrator": "orchestrator_nb.runtime.orchestrator",
+    "OrchestratorError": "orchestrator_nb.errors",
+    "Plan": "orchestrator_nb.core.models",
+    "PlanBuilder": "orchestrator_nb.planning.builder",
+    "Run": "orchestrator_nb.runtime.run",
+    "Session": "orchestrator_nb.runtime.session",
+    "Task": "orchestrator_nb.core.models",
+    "TaskContext": "orchestrator_nb.agents.function",
+    "compare": "orchestrator_nb.runtime.compare",
+    "orchestrate": "orchestrator_nb.runtime.orchestrator",
+}
+
+if TYPE_CHECKING:
+    from orchestrator_nb.agents.function import TaskContext
+    from orchestrator_nb.core.models import Plan, Task
+    from orchestrator_nb.errors import OrchestratorError
+    from orchestrator_nb.planning.builder import PlanBuilder
+    from orchestrator_nb.runtime.compare import compare
+    from orchestrator_nb.runtime.orchestrator import Orchestrator, orchestrate
+    from orchestrator_nb.runtime.run import Run
+    from orchestrator_nb.runtime.session import Session
+
+__all__ = [
+    "Orchestrator",
+    "OrchestratorError",
+    "Plan",
+    "PlanBuilder",
+    "Run",
+    "Session",
+    "Task",
+    "TaskContext",
+    "__version__",
+    "compare",
+    "orchestrate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        place = _PLACES[name]
+    except KeyError:
+        raise AttributeError(f"module 'orchestrator_nb' has no attribute '{name}'") from None
+    value = globals()[name] = getattr(import_module(place), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

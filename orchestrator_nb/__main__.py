@@ -1,0 +1,5 @@
+"""``python -m orchestrator_nb`` is `orchestrate`."""
+
+from orchestrator_nb.cli import main
+
+main()

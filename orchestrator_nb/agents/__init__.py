@@ -1,0 +1,1 @@
+"""Who does the work: one agent a kind, found by name (`registry`)."""

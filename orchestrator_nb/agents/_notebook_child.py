@@ -1,0 +1,201 @@
+"""The process that executes a notebook: ``python _notebook_child.py DIRECTORY`` (see `agents.child`)."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SCRAP = "application/scrapbook.scrap.json+json"
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def main(directory: Path) -> None:
+    """Do what the directory's request says, leave the answer in it."""
+    from orchestrator_nb.agents._answering import fail, request_in, succeed
+
+    request, cells = request_in(directory), Cells(directory)
+    executed = directory / "outputs" / f"{request['name']}.ipynb"
+    try:
+        succeed(directory, **answer_of(execute(request, executed, cells), executed))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever happens is the answer
+        fail(directory, explained(error, cells.running))
+
+
+# -- executing ---------------------------------------------------------------------------------------------------------
+
+
+class Cells:
+    """Tells when a code cell begins, and knows which one did last."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._places: dict[int, int] = {}
+        self.running = ""
+
+    def follow(self, manager: Any) -> None:
+        """Be told by papermill's manager of an execution."""
+        code = [cell for cell in manager.nb.cells if cell.cell_type == "code" and cell.source.strip()]
+        self._places = {id(cell): place for place, cell in enumerate(code)}
+        start = manager.cell_start
+
+        def cell_start(cell: Any, *args: Any, **kwargs: Any) -> Any:
+            self._begins(cell)
+            return start(cell, *args, **kwargs)
+
+        manager.cell_start = cell_start
+
+    def _begins(self, cell: Any) -> None:
+        from orchestrator_nb.agents._answering import tell
+
+        place = self._places.get(id(cell))
+        if place is not None:
+            self.running = str(cell.source).strip().splitlines()[0][:100]
+            tell(self._directory, self.running, place, len(self._places))
+
+
+def execute(request: dict[str, Any], executed: Path, cells: Cells) -> Any:
+    """Execute the notebook into the file `executed`, which is saved after each cell; return it."""
+    import papermill
+    from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.iorw import load_notebook_node
+
+    class Engine(NBClientEngine):  # type: ignore[misc]
+        """papermill's engine, followed cell by cell."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+            cells.follow(nb_man)
+            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+    papermill_engines.register("orchestrator_nb", Engine)
+    kernel, language = choose_kernel(load_notebook_node(request["notebook"]).metadata)
+    return papermill.execute_notebook(
+        literally(request["notebook"]),
+        literally(str(executed)),
+        request["parameters"],
+        engine_name="orchestrator_nb",
+        kernel_name=kernel,
+        language=language,
+        progress_bar=False,
+        stdout_file=sys.stdout,
+        stderr_file=sys.stderr,
+        start_timeout=120,
+    )
+
+
+def literally(path: str) -> str:
+    """A path as papermill takes it: for it, braces are fields to be filled in."""
+    return path.replace("{", "{{").replace("}", "}}")
+
+
+def choose_kernel(metadata: Any) -> tuple[str, str]:
+    """The notebook's own kernel if it is installed, else, for Python, that of this environment; and its language."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    spec = metadata.get("kernelspec", {})
+    wanted = spec.get("name") or "python3"
+    language = spec.get("language") or metadata.get("language_info", {}).get("name") or "python"
+    installed = KernelSpecManager().find_kernel_specs()
+    if wanted in installed:
+        return wanted, language
+    if language.lower() != "python":
+        names = ", ".join(sorted(installed))
+        raise LookupError(f"the notebook's kernel '{wanted}' ({language}) is not installed here (installed: {names})")
+    print(f"kernel '{wanted}' is not installed: using python3 of {sys.prefix}", flush=True)  # noqa: T201 - the log
+    return "python3", language
+
+
+def explained(error: BaseException, running: str) -> str:
+    """Which cell failed (the one that was `running`), with what, and the end of its traceback."""
+    from papermill.exceptions import PapermillExecutionError
+
+    from orchestrator_nb.system.tracebacks import MAX_TEXT, summary_of
+
+    if type(error).__name__ == "DeadKernelError":
+        return f"the notebook's kernel died (out of memory, or ended by its own code) in the cell: {running}"
+    if not isinstance(error, PapermillExecutionError):
+        return str(error) if isinstance(error, LookupError) else summary_of(error)
+    number = error.exec_count if error.exec_count is not None else f"number {error.cell_index + 1}"
+    lines = _ANSI.sub("", "\n".join(error.traceback)).splitlines()
+    return f"cell {number} failed: {error.ename}: {error.evalue}\n" + "\n".join(lines[-15:])[-MAX_TEXT // 2 :]
+
+
+# -- the answer --------------------------------------------------------------------------------------------------------
+
+
+def answer_of(notebook: Any, executed: Path) -> dict[str, Any]:
+    """The executed notebook as the fields of a success; its pictures are written beside it."""
+    executed.chmod(0o600)
+    pictures = list(save_pictures(notebook, executed))
+    result = tagged_result(notebook)
+    if result is None:
+        cells = sum(1 for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip())
+        text = f"Executed {executed.name}: {cells} code cells."
+        result = {"text": f"{text} Pictures: {', '.join(pictures)}." if pictures else text}
+    return {**result, "outputs": [executed.name, *pictures]}
+
+
+def save_pictures(notebook: Any, executed: Path) -> Iterator[str]:
+    """Write the PNG pictures that cells show, numbered in their order; yield the files' names."""
+    from orchestrator_nb.agents._answering import write
+
+    number = 0
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if encoded := output.get("data", {}).get("image/png"):
+                number += 1
+                name = f"{executed.stem}-{number}.png"
+                write(executed.with_name(name), base64.b64decode("".join(encoded)))
+                yield name
+
+
+def tagged_result(notebook: Any) -> dict[str, Any] | None:
+    """What the notebook says its result is: the cell tagged `result`, else its scraps, else None."""
+    for cell in notebook.cells:
+        if "result" in cell.metadata.get("tags", ()) and cell.cell_type == "code":
+            return shown(cell)
+    scraps = {
+        output["data"][SCRAP]["name"]: output["data"][SCRAP]["data"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if SCRAP in output.get("data", {})
+    }
+    return {"value": scraps.get("result", scraps)} if scraps else None
+
+
+def shown(cell: Any) -> dict[str, Any]:
+    """The last thing that a cell shows or prints: as JSON where it is that, else as text."""
+    for output in reversed(cell.outputs):
+        data = output.get("data", {})
+        if "application/json" in data:
+            return {"value": data["application/json"]}
+        text = data.get("text/plain") or (output.get("text") if output.get("name") == "stdout" else None)
+        if text is not None:
+            return read("".join(text))
+    raise LookupError("the cell tagged 'result' shows nothing: let it end with the value, or print it as JSON")
+
+
+def read(text: str) -> dict[str, Any]:
+    """Text as a JSON value, or as the Python literal of one, or as text."""
+    from orchestrator_nb.core.jsonable import fault_of_json
+
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            value = parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if fault_of_json(value) is None:
+            return {"text": value} if isinstance(value, str) else {"value": value}
+    return {"text": text}
+
+
+if __name__ == "__main__":
+    # Started by path, so that it works wherever its package was imported from.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    main(Path(sys.argv[1]))

@@ -1,0 +1,115 @@
+"""Work in a process of its own Python: a request file in, progress lines and an answer file out.
+
+What the work prints is a log and never read as anything else: only the answer file, written at the end by our own
+code, says how it went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from orchestrator_nb.agents.exits import failure_of
+from orchestrator_nb.core.ports import Assignment, Command, Failure, Services, Success
+from orchestrator_nb.errors import OrchestratorError, UnsafePath
+from orchestrator_nb.storage.files import Root
+from orchestrator_nb.system.reading import open_regular
+
+REQUEST, PROGRESS, ANSWER = "request.json", "progress.jsonl", "answer.json"
+
+#: Seconds between two looks at the progress file.
+INTERVAL = 0.1
+#: Most bytes of an answer.
+LIMIT = 64 * 2**20
+
+
+class Answer(msgspec.Struct, forbid_unknown_fields=True):
+    """What a child says at its end: one of the two."""
+
+    success: Success | None = None
+    failure: Failure | None = None
+
+
+class Progress(msgspec.Struct):
+    """One line of the progress file."""
+
+    message: str
+    done: int
+    total: int
+
+
+_answers = msgspec.json.Decoder(Answer)
+_lines = msgspec.json.Decoder(Progress)
+
+
+async def run_child(
+    program: Path,
+    request: Mapping[str, Any],
+    assignment: Assignment,
+    services: Services,
+    defaults: Mapping[str, str] | None = None,
+) -> Success | Failure:
+    """Run `program`, a Python file of this package, on `request`; pass on its progress; return its answer.
+
+    `defaults` are environment variables that hold where neither the run nor the task says otherwise.
+    """
+    directory = Path(services.attempt_dir())
+    root = Root(directory)
+    root.write_atomic(REQUEST, msgspec.json.encode(request))
+    environment = {"PYTHONUNBUFFERED": "1", **(defaults or {}), **services.environment()}
+    log = directory / "log"
+    process = await services.spawn(
+        Command(
+            # -P: no file in the working directory takes the place of a module that the child itself needs
+            argv=(sys.executable, "-P", str(program), str(directory)),
+            cwd=assignment.cwd,
+            env=environment,
+            log=log,
+        )
+    )
+    progress = _Follower(directory / PROGRESS, services)
+    waiting = asyncio.ensure_future(process.wait())
+    try:
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=INTERVAL)
+            progress.read()
+    finally:
+        waiting.cancel()
+    end = waiting.result()
+    if failure := failure_of(end, log):
+        return failure
+    try:
+        answer = _answers.decode(root.read_bytes(ANSWER, LIMIT))
+    except (OrchestratorError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Failure(f"the process ended without a valid answer: {error}", "exit_code", exit_code=end.code)
+    return answer.success or answer.failure or Failure("the process gave an empty answer")
+
+
+class _Follower:
+    """Reads what was added to a progress file since the last look."""
+
+    def __init__(self, path: Path, services: Services) -> None:
+        self._path = path
+        self._services = services
+        self._offset = 0
+
+    def read(self) -> None:
+        try:
+            with open_regular(self._path) as file:
+                file.seek(self._offset)
+                data = file.read()
+        except (FileNotFoundError, UnsafePath):
+            return
+        whole = data.rpartition(b"\n")[0]
+        self._offset += len(whole) + 1 if whole else 0
+        for line in whole.splitlines():
+            try:
+                said = _lines.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue
+            self._services.progress(said.message, said.done, said.total)

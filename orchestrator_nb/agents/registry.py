@@ -1,0 +1,88 @@
+"""Which kinds of agents there are: names, resolved to agents when they are first used.
+
+A kind is the name of a built-in agent, one that an installed package provides (entry-point group
+`orchestrator_nb.agents`), or the full path ``package.module:Class``. Nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+from orchestrator_nb.core.ids import did_you_mean
+from orchestrator_nb.core.ports import Agent
+from orchestrator_nb.errors import AgentError, UnknownAgent
+
+#: Entry points of this group, in any installed package, are agents: ``name = "package.module:Class"``.
+GROUP = "orchestrator_nb.agents"
+
+BUILT_IN = {
+    "function": "orchestrator_nb.agents.function:FunctionAgent",
+    "human": "orchestrator_nb.agents.human:HumanAgent",
+    "none": "orchestrator_nb.agents.none:NoAgent",
+    "notebook": "orchestrator_nb.agents.notebook:NotebookAgent",
+    "shell": "orchestrator_nb.agents.shell:ShellAgent",
+    "simulated": "orchestrator_nb.agents.simulated:SimulatedAgent",
+}
+
+_LATER = ("claude", "codex", "gemini", "model")
+
+
+class Registry:
+    """The agents of one run: each kind is loaded once, when the first task asks for it.
+
+    Args:
+        agents: Agents handed in by name; they go before all others.
+    """
+
+    def __init__(self, agents: Mapping[str, Agent] | None = None) -> None:
+        self._agents: dict[str, Agent] = dict(agents or {})
+
+    def get(self, kind: str) -> Agent:
+        """The agent of this kind. Raises `UnknownAgent`, or `AgentError` if it cannot be loaded."""
+        try:
+            return self._agents[kind]
+        except KeyError:
+            agent = self._agents[kind] = self._load(kind)
+            return agent
+
+    def names(self) -> list[str]:
+        """The names that a plan may use, sorted; full paths may be used beside them."""
+        return sorted({*self._agents, *BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+
+    def _load(self, kind: str) -> Agent:
+        if path := BUILT_IN.get(kind):
+            return _agent_at(path, kind)
+        points = tuple(entry_points(group=GROUP, name=kind))
+        if len({point.value for point in points}) > 1:
+            packages = " and ".join(_package(point) for point in points)
+            raise AgentError(f"agent '{kind}' is provided by {packages}: name the one you mean as package.module:Class")
+        if points:
+            return _agent_at(points[0].value, f"{kind} (of {_package(points[0])})")
+        if ":" in kind:
+            return _agent_at(kind, kind)
+        if kind in _LATER:
+            raise UnknownAgent(f"agent '{kind}' is not in this version")
+        names = self.names()
+        raise UnknownAgent(
+            f"unknown agent '{kind}'{did_you_mean(kind, names)} (known: {', '.join(names)}; or package.module:Class)"
+        )
+
+
+def _agent_at(path: str, kind: str) -> Agent:
+    module, _, name = path.partition(":")
+    try:
+        target = import_module(module)
+        for part in name.split("."):
+            target = getattr(target, part)
+        agent = target() if isinstance(target, type) else target
+    except Exception as error:  # a package of others may raise anything
+        raise AgentError(f"agent '{kind}' cannot be loaded from {path}: {type(error).__name__}: {error}") from error
+    if not (callable(getattr(agent, "run", None)) and callable(getattr(agent, "preflight", None))):
+        raise AgentError(f"agent '{kind}' at {path} has no methods `run` and `preflight`")
+    return agent
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value

@@ -1,0 +1,115 @@
+"""Sessions and tasks as plain values: what ``--json`` prints, and what the tables are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from orchestrator_nb.projections.words import iso
+
+if TYPE_CHECKING:
+    from orchestrator_nb.core.models import Plan
+    from orchestrator_nb.core.state import CheckpointState, State
+    from orchestrator_nb.core.tasks import TaskState
+    from orchestrator_nb.runtime.session import Session
+
+
+def session_facts(session: Session) -> dict[str, Any]:
+    """A session at a glance."""
+    state = session.state
+    holder = session.holder()
+    return {
+        "session": session.id,
+        "path": str(session.path),
+        "title": state.plan.title if state.plan else "",
+        "status": session.status,
+        "created_at": moment(state.created_at),
+        "updated_at": moment(state.at),
+        "elapsed": elapsed(state, None),
+        "tasks": len(state.by_index),
+        "counts": counts(state),
+        "run": state.run.run if state.run else 0,
+        "pid": holder.pid if holder else None,
+        "parent": state.parent or None,
+        "fork_task": state.fork_task or None,
+        "plan": state.accepted.source if state.accepted else "",
+        "params": state.params,
+        "result": str(session.path / state.merged.document.path) if state.merged else None,
+        "checkpoints": [checkpoint_facts(checkpoint) for checkpoint in state.open_checkpoints],
+        "warnings": [warning.message for warning in state.warnings],
+        "message": state.ended.message if state.ended else "",
+    }
+
+
+def checkpoint_facts(checkpoint: CheckpointState) -> dict[str, Any]:
+    """A question that waits for a person."""
+    return {
+        "id": checkpoint.id,
+        "task": checkpoint.task,
+        "question": checkpoint.question,
+        "answer_schema": checkpoint.answer_schema,
+        "subject_sha256": checkpoint.subject_sha256,
+        "asked_at": moment(checkpoint.asked_at),
+    }
+
+
+def task_facts(plan: Plan, task: TaskState) -> dict[str, Any]:
+    """A task at a glance."""
+    spec = plan.tasks[task.index]
+    return {
+        "task": task.id,
+        "title": spec.label,
+        "agent": task.number,
+        "kind": spec.kind,
+        "phase": spec.phase,
+        "status": task.status.value,
+        "attempt": task.attempt,
+        "started_at": moment(task.started_at),
+        "ended_at": moment(task.ended_at),
+        "duration": task.duration,
+        "progress": {"done": task.done, "total": task.total, "message": task.message},
+        "error": task.error or None,
+        "error_kind": task.error_kind or None,
+        "exit_code": task.exit_code,
+        "blocked_by": task.blocked_by or None,
+        "reused_from": task.reused_from or None,
+        "dependencies": list(spec.upstream),
+    }
+
+
+def result_facts(session: Session, task: TaskState) -> dict[str, Any]:
+    """What a task left behind."""
+    path = session.path
+    return {
+        "value": None if task.value is msgspec.UNSET else task.value,
+        "result": str(path / task.result.path) if task.result else None,
+        "format": task.format or None,
+        "outputs": [
+            {"path": str(path / output.path), "size": output.size, "sha256": output.sha256} for output in task.outputs
+        ],
+        "log": next((str(log) for log in [log_path(session, task)] if log.is_file()), None),
+    }
+
+
+def log_path(session: Session, task: TaskState, attempt: int | None = None) -> Any:
+    """The file that holds what an attempt of a task printed; the last one's when left out."""
+    return session.path / session.directory.attempt(task.id, task.attempt if attempt is None else attempt) / "log"
+
+
+def counts(state: State) -> dict[str, int]:
+    """Number of tasks by status, without the zeros."""
+    return {status.value: number for status, number in state.counts.items() if number}
+
+
+def elapsed(state: State, now: float | None) -> float:
+    """Seconds since the last run began, until it ended, until `now`, or until the last record."""
+    if state.run is None:
+        return 0.0
+    end = state.at if now is None or state.ended is not None else now
+    return max(0.0, end - state.run_started_at)
+
+
+def moment(at: float | None) -> str | None:
+    """A time as ISO 8601 in UTC, or None where there is none."""
+    return iso(at) if at else None

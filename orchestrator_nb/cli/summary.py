@@ -1,0 +1,115 @@
+"""What is said at the end of a run: how it ended, what failed and what to do about it, where the result is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_nb.cli import facts
+from orchestrator_nb.cli.output import Part, say
+from orchestrator_nb.core.ids import agent_label
+from orchestrator_nb.core.tasks import SETTLED
+from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.theme import PLAIN, STATUSES
+from orchestrator_nb.projections.words import count, duration
+
+if TYPE_CHECKING:
+    from orchestrator_nb.cli.following import Subject
+    from orchestrator_nb.core.state import State
+    from orchestrator_nb.core.tasks import TaskState
+
+#: Failures that are told one by one.
+_MAX_FAILURES = 10
+_MARK = {"completed": ("✔", "bold green"), "failed": ("✘", "bold red"), "error": ("✘", "bold red")}
+
+
+def summary(subject: Subject) -> dict[str, Any]:
+    """How a run ended, as plain values."""
+    with subject.reading() as state:
+        return {
+            "status": subject.status(),
+            "counts": facts.counts(state),
+            "elapsed": facts.elapsed(state, None),
+            "result": _result(subject, state),
+            "failures": [
+                {"task": task.id, "error": task.error, "kind": task.error_kind, "exit_code": task.exit_code}
+                for task in state.by_index
+                if task.status == "failed"
+            ],
+            "checkpoints": [checkpoint.id for checkpoint in state.open_checkpoints],
+            "message": state.ended.message if state.ended else "",
+        }
+
+
+def say_summary(subject: Subject) -> None:
+    """Print how a run ended."""
+    with subject.reading() as state:
+        lines = list(_lines(subject, state))
+    for line in lines:
+        say(*line)
+
+
+def _lines(subject: Subject, state: State) -> Any:
+    status = subject.status()
+    mark, style = _MARK.get(status, ("■", "bold yellow"))
+    took = duration(facts.elapsed(state, None))
+    yield (f"{mark} {status.capitalize()}", style), f" after {took}: ", *_counts(state)
+    if state.ended is not None and state.ended.message:
+        yield "  ", (one_line(state.ended.message, 500), "red")
+    failed = [task for task in state.by_index if task.status == "failed"]
+    for task in failed[:_MAX_FAILURES]:
+        yield "  ", (task.id, "bold"), f" ({agent_label(task.number)}): ", (one_line(task.error, 300), "red")
+    if len(failed) > _MAX_FAILURES:
+        yield (f"  … and {len(failed) - _MAX_FAILURES:,} more: orchestrate status {subject.id}",)
+    if failed:
+        yield from _hints(subject, failed[0])
+    for checkpoint in state.open_checkpoints:
+        yield "  Asked:   ", (one_line(checkpoint.question), "bold"), f"  orchestrate approve {checkpoint.id}"
+    if any(number for name, number in state.counts.items() if name not in SETTLED):
+        yield "  Go on:   ", (f"orchestrate resume{subject.which}", "bold")
+    if result := _result(subject, state):
+        yield "  Result:  ", (_short(result), "bold")
+    else:
+        yield "  Session: ", _short(str(subject.path))
+
+
+def _hints(subject: Subject, task: TaskState) -> Any:
+    of = subject.which and f" -s{subject.which}"
+    logged = (subject.path / "attempts" / task.id.replace("/", "@") / str(task.attempt) / "log").is_file()
+    yield "  Look:    ", (f"orchestrate {'logs' if logged else 'show'} {task.id}{of}", "bold")
+    again = f"orchestrate retry {task.id}{of} && orchestrate resume{subject.which}"
+    yield "  Again:   ", (again, "bold")
+
+
+def _counts(state: State) -> list[Part]:
+    """``3 completed, 1 failed of 5 tasks``, in the statuses' colours."""
+    parts: list[Part] = []
+    for name, style in STATUSES.items():
+        if number := facts.counts(state).get(name, 0):
+            parts += [", "] if parts else []
+            parts.append((f"{number:,} {style.name.lower()}", style.terminal))
+    return [*parts, f" of {count(len(state.by_index), 'task')}"]
+
+
+def _result(subject: Subject, state: State) -> str | None:
+    if state.merged is None:
+        return None
+    return str((subject.output or subject.path) / "final_output.md")
+
+
+def _short(path: str) -> str:
+    """A path for people: relative where it lies below the current directory."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+
+
+def icon(status: str) -> tuple[str, str]:
+    """The sign of a status, two cells wide on every terminal, in its colour.
+
+    Terminals disagree about the width of signs with a variation selector: it is left out, and a space put in.
+    """
+    from rich.cells import cell_len
+
+    style = STATUSES.get(status, PLAIN)
+    sign = style.icon.replace("\ufe0f", "")
+    return sign + " " * (2 - cell_len(sign)), style.terminal

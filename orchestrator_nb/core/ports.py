@@ -1,0 +1,225 @@
+"""The seams of the system as Protocols and frozen values: what agents are given, what they give back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Protocol
+
+import msgspec
+
+from orchestrator_nb.core.events import Artifact
+from orchestrator_nb.core.models import Task, Work
+
+# -- what an attempt is given ------------------------------------------------------------------------------------------
+
+
+class RunContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What all attempts of a run share."""
+
+    session: str
+    #: The session's directory, absolute.
+    directory: PurePath
+    #: Where the plan's relative paths begin, and where commands run: absolute.
+    base: PurePath
+    cwd: PurePath
+    #: Values of the plan's parameters.
+    params: Mapping[str, Any] = {}
+    #: Callables handed in by the process that runs the plan, by reference (`:name`).
+    functions: Mapping[str, Callable[..., Any]] = {}
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of one task, with every ``${...}`` resolved: all that an agent needs, and nothing else."""
+
+    run: RunContext
+    task: Task
+    #: Number of its agent: 2 for Agent-02; names its result file.
+    number: int
+    #: The work to do: the task itself, or its fallback; values substituted.
+    work: Work
+    attempt: int
+    #: Declared inputs, resolved to absolute paths.
+    inputs: Mapping[str, PurePath] = {}
+    #: Values of `task.env`, substituted.
+    env: Mapping[str, str] = {}
+    #: Seconds that the attempt may take, or None.
+    timeout: float | None = None
+    #: The approved answer to a checkpoint that an earlier attempt of this task raised.
+    answered: bool = False
+    answer: Any = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """Stable over the attempts of a task: give it to services that deduplicate."""
+        return f"{self.run.session}/{self.task.id}"
+
+    @property
+    def directory(self) -> PurePath:
+        """The attempt's own directory, absolute; made when first used (`Services.attempt_dir`)."""
+        return self.run.directory / "attempts" / self.task.id.replace("/", "@") / str(self.attempt)
+
+    @property
+    def cwd(self) -> PurePath:
+        """Where the work runs: what the task says, relative to the plan, else the caller's directory."""
+        return self.run.base / self.task.cwd if self.task.cwd else self.run.cwd
+
+
+# -- what an attempt gives back: S0's four outcomes --------------------------------------------------------------------
+
+
+class Success(msgspec.Struct, frozen=True):
+    """The agent did it. `value` is a JSON value; or `text` is taken as it is; or the result is a file."""
+
+    value: Any = None
+    text: str | None = None
+    #: File in the attempt's directory that holds the result (the raw log of a command, say), relative to it.
+    file: str | None = None
+    #: How `file` or `text` is read: text, json, report or sarif.
+    format: str = ""
+    exit_code: int | None = None
+    commits: tuple[str, ...] = ()
+    #: Files in the attempt's `outputs/` that it made besides the declared ones (a notebook's pictures).
+    outputs: tuple[str, ...] = ()
+    #: What people should know about it: processes that were left behind, output that was lost.
+    warnings: tuple[str, ...] = ()
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The agent could not do it."""
+
+    error: str
+    kind: str = "exception"
+    transient: bool = False
+    exit_code: int | None = None
+    commits: tuple[str, ...] = ()
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """A person must decide before the task can go on."""
+
+    question: str
+    answer_schema: Mapping[str, Any] = {}
+
+
+class Timeout(msgspec.Struct, frozen=True):
+    """The attempt took longer than it may."""
+
+    seconds: float
+    #: What it left behind, where that is known: a function goes on in its thread.
+    note: str = ""
+
+    @property
+    def error(self) -> str:
+        """S0's words."""
+        return f"Task Timeout: Agent exceeded {self.seconds:g}s" + (f" ({self.note})" if self.note else "")
+
+
+Outcome = Success | Failure | Checkpoint | Timeout
+
+# -- services of the run -----------------------------------------------------------------------------------------------
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """A process to start. Standard input is `/dev/null` or `stdin_file`; output goes to `log` as it comes."""
+
+    argv: Sequence[str]
+    cwd: PurePath
+    #: The whole environment: nothing else is inherited.
+    env: Mapping[str, str]
+    #: File that takes the raw standard output and error, absolute.
+    log: PurePath
+    #: File for standard error alone, when it must not be mixed in.
+    error_log: PurePath | None = None
+    stdin_file: PurePath | None = None
+    #: Cores it may use, bytes of memory its tree may use; None: no limit.
+    cpus: float | None = None
+    memory: int | None = None
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """How a process ended."""
+
+    #: Exit code, or minus the number of the signal that ended it.
+    code: int
+    #: `exited`, `memory`, `processes` (too many of them), `cancelled`, `supervisor_lost`.
+    reason: str = "exited"
+    #: Processes that were still alive in its tree when it ended, and were killed.
+    leftovers: int = 0
+    #: Bytes of its output that are not in the log.
+    lost: int = 0
+    #: For people: why output was lost, or what could not be killed.
+    note: str = ""
+
+
+class Process(Protocol):
+    """A running process with its whole tree."""
+
+    pid: int
+    start_time: int
+    containment: str
+
+    async def wait(self) -> Exit:
+        """Wait for the exit of the process (not for the end of its output)."""
+
+    async def terminate(self, grace: float = 10.0) -> Exit:
+        """TERM to the whole tree, after `grace` seconds KILL; return when all of it is gone."""
+
+    def output(self) -> AsyncIterator[bytes]:
+        """The log's bytes in chunks as they arrive, until the process has exited and all was read."""
+
+
+class Spawner(Protocol):
+    """Starts processes whose whole trees die with the run."""
+
+    async def spawn(self, command: Command) -> Process:
+        """Start it. Raises `AgentError` if it cannot be started (missing, not executable)."""
+
+
+class Services(Protocol):
+    """What a run offers to an agent while it works on one assignment."""
+
+    async def spawn(self, command: Command) -> Process:
+        """Start a process of this attempt; its identity is in the log before this returns."""
+
+    def environment(self) -> dict[str, str]:
+        """The environment for a process of this attempt: the run's, PATH with the interpreter's `bin` first, the
+        task's own `env`, and ORCH_SESSION, ORCH_TASK_ID, ORCH_ATTEMPT, ORCH_IDEMPOTENCY_KEY, ORCH_OUTPUTS,
+        ORCH_INPUT_<name>, ORCH_PARAM_<name>.
+        """
+
+    def attempt_dir(self) -> PurePath:
+        """The attempt's directory (``attempts/<task>/<n>``), made on first use with ``outputs/`` in it."""
+
+    def progress(self, message: str = "", done: int = 0, total: int = 0) -> None:
+        """Tell people how far the attempt is."""
+
+
+class Agent(Protocol):
+    """One kind of worker. Registered by name; entry-point group `orchestrator_nb.agents`."""
+
+    async def run(self, assignment: Assignment, services: Services) -> Outcome:
+        """Do the work. Cancelling this coroutine must end the work and its processes."""
+
+    def preflight(self, assignment: Assignment) -> str | None:
+        """What would keep the work from starting (a missing binary, an unknown function), or None. No side effect."""
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """One attempt's outcome with what was promoted from it."""
+
+    outcome: Outcome
+    duration: float
+    result: Artifact | None = None
+    #: How `result`, or the value, is to be read (text, json, report); empty where there is no result.
+    format: str = ""
+    outputs: tuple[Artifact, ...] = ()
+    #: What people should know about it, the agent's own warnings included: text that was no UTF-8, a cut result.
+    warnings: tuple[str, ...] = ()
+
+
+class Executor(Protocol):
+    """Where attempts are carried out."""
+
+    async def execute(self, assignment: Assignment) -> Execution:
+        """Carry out one attempt: agent, time limit, checks, outputs promoted. Never raises but for cancellation."""

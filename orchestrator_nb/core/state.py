@@ -1,0 +1,501 @@
+"""The state of a session: what folding its events gives. Everything that moves a task's status lives in this file.
+
+`State.apply` is the fold's one step. It consults no policy, clock or file; what it is given is the record, the plan
+(when one is accepted) and the monotonic time (for delays). It keeps the indexes that make deciding incremental: which
+tasks are ready, which wait for a delay or a resource, which need a ruling. An event costs O(its dependents + log n).
+
+An event that the task's table (`core.tasks.TRANSITIONS`) does not list raises `IllegalTransition` and changes nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from orchestrator_nb.core import events as e
+from orchestrator_nb.core.graph import Graph
+from orchestrator_nb.core.models import Join, Plan
+from orchestrator_nb.core.tasks import TRANSITIONS, TaskState, TaskStatus, join_verdict
+from orchestrator_nb.errors import IllegalTransition
+
+#: A key is the rank of the priority above, the position in the plan below these bits.
+_RANK_SHIFT = 40
+_INDEX = (1 << _RANK_SHIFT) - 1
+
+
+class CheckpointState(msgspec.Struct):
+    """A question to a person, and what became of it."""
+
+    id: str
+    task: str
+    question: str
+    subject_sha256: str
+    answer_schema: dict[str, Any]
+    asked_at: float
+    approved: bool | None = None
+    answer: Any = None
+    by: str = ""
+    reason: str = ""
+
+
+class State:
+    """The fold of a session's events. Fields are public to read."""
+
+    def __init__(self) -> None:
+        self.session = ""
+        self.parent = ""
+        self.fork_task = ""
+        self.seq = 0
+        self.created_at = 0.0
+        #: Time of the last record.
+        self.at = 0.0
+        self.plan: Plan | None = None
+        self.accepted: e.PlanAccepted | None = None
+        self.tasks: dict[str, TaskState] = {}
+        self.by_index: list[TaskState] = []
+        self.counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
+        self.run: e.RunStarted | None = None
+        self.run_started_at = 0.0
+        self.ended: e.RunEnded | None = None
+        self.paused = False
+        self.stopping = ""
+        self.halting = ""
+        #: The task whose failure ends the run.
+        self.failed_fast = ""
+        self.batch = 0
+        self.checkpoints: dict[str, CheckpointState] = {}
+        self.merged: e.ResultsMerged | None = None
+        self.warnings: list[e.WarningRaised] = []
+        #: Indexes for deciding. Entries may be stale: whoever takes one checks the task's status.
+        self.ready: list[int] = []
+        self.delayed: list[tuple[float, int]] = []
+        self.unruled: list[int] = []
+        self.used: dict[str, float] = {}
+        self.parked: dict[str, list[int]] = {}
+        self.graph = Graph((), ())
+        self.now = 0.0
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Values of the plan's parameters."""
+        return self.accepted.params if self.accepted else {}
+
+    @property
+    def running(self) -> int:
+        """Number of tasks that are running."""
+        return self.counts[TaskStatus.RUNNING]
+
+    @property
+    def open_checkpoints(self) -> list[CheckpointState]:
+        """Questions that wait for a person."""
+        return [checkpoint for checkpoint in self.checkpoints.values() if self.is_open(checkpoint)]
+
+    def is_open(self, checkpoint: CheckpointState) -> bool:
+        """Whether a person can still answer: not answered, and its task waits for this very question."""
+        task = self.tasks[checkpoint.task]
+        waits = task.status is TaskStatus.AWAITING_APPROVAL and task.checkpoint == checkpoint.id
+        return waits and checkpoint.approved is None
+
+    @property
+    def status(self) -> str:
+        """The run's status, computed (never stored): created, running, paused, stopping, halting, stopped, halted,
+        failed, completed, or interrupted (its process is gone; `Session.status` knows).
+        """
+        if self.run is None:
+            return "created"
+        if self.ended is not None:
+            return "failed" if self.ended.reason == "error" else self.ended.reason
+        if self.halting:
+            return "halting"
+        if self.stopping:
+            return "stopping"
+        return "paused" if self.paused else "running"
+
+    def task(self, task_id: str) -> TaskState:
+        """The state of a task. Raises `IllegalTransition` for an unknown id."""
+        try:
+            return self.tasks[task_id]
+        except KeyError:
+            raise IllegalTransition(f"the plan has no task '{task_id}'") from None
+
+    # -- the fold ------------------------------------------------------------------------------------------------------
+
+    def apply(self, record: e.Record, plan: Plan | None = None, now: float = 0.0) -> None:
+        """Take one record in. `plan` is the plan that a `PlanAccepted` names; `now` the monotonic time in seconds.
+
+        Raises `IllegalTransition`, and changes nothing, if the event cannot happen in this state.
+        """
+        event = record.event
+        kind = type(event)
+        handler = _TASK_EVENTS.get(kind)
+        if handler is not None:
+            task = self.tasks.get(event.task)  # type: ignore[union-attr]
+            target = TRANSITIONS[task.status].get(kind) if task is not None else None
+            if task is None or target is None:
+                raise self._illegal(task, event, record.seq)
+            self.now = now
+            handler(self, task, event, record.at, target)
+        else:
+            _SESSION_EVENTS[kind](self, event, record, plan)
+        self.seq = record.seq
+        self.at = record.at
+
+    def _illegal(self, task: TaskState | None, event: e.AnyEvent, seq: int) -> IllegalTransition:
+        name = getattr(event, "task", "") or getattr(event, "checkpoint", "")
+        story = f"{task.status}, attempt {task.attempt}" if task is not None else "not in the plan"
+        return IllegalTransition(f"record {seq}: {type(event).__name__} cannot happen to '{name}' ({story})")
+
+    def _move(self, task: TaskState, status: TaskStatus) -> None:
+        self.counts[task.status] -= 1
+        self.counts[status] += 1
+        task.status = status
+        if self.failed_fast and not status.settled and status is not TaskStatus.RUNNING:
+            self.unruled.append(task.index)  # nothing starts any more
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def _started(self, task: TaskState, event: e.TaskStarted, at: float, target: TaskStatus) -> None:
+        self._move(task, target)
+        task.attempt = event.attempt
+        task.batch = event.batch
+        task.fingerprint = event.fingerprint
+        task.fallback = event.fallback
+        task.started_at = at
+        task.ended_at = None
+        if task.message or task.total:
+            task.message, task.done, task.total = "", 0, 0
+        self.batch = max(self.batch, event.batch)
+        for name, amount in task.demand:
+            self.used[name] = self.used.get(name, 0.0) + amount
+
+    def _process(self, task: TaskState, event: e.ProcessStarted, at: float, target: TaskStatus) -> None:
+        task.process = event
+
+    def _progressed(self, task: TaskState, event: e.TaskProgressed, at: float, target: TaskStatus) -> None:
+        task.message, task.done, task.total = event.message, event.done, event.total
+
+    def _completed(self, task: TaskState, event: e.TaskCompleted, at: float, target: TaskStatus) -> None:
+        self._end_attempt(task, at, event.duration)
+        task.value = event.value
+        task.result = event.result
+        task.format = event.format
+        task.outputs = event.outputs
+        task.exit_code = event.exit_code
+        if event.reused_from:
+            task.reused_from = event.reused_from
+            task.fingerprint = event.fingerprint
+        if task.error:
+            task.error = task.error_kind = ""
+        self._move(task, target)
+        self._settle(task)
+
+    def _failed(self, task: TaskState, event: e.TaskFailed, at: float, target: TaskStatus) -> None:
+        self._end_attempt(task, at, event.duration)
+        task.failures += 1
+        task.error, task.error_kind = event.error, event.kind
+        task.exit_code, task.transient = event.exit_code, event.transient
+        self._move(task, target)
+        self.unruled.append(task.index)
+
+    def _interrupted(self, task: TaskState, event: e.AttemptInterrupted, at: float, target: TaskStatus) -> None:
+        self._end_attempt(task, at, None)
+        task.interruptions += event.crashed
+        self._move(task, target)
+        heapq.heappush(self.ready, task.key)
+
+    def _retry(self, task: TaskState, event: e.TaskRetryScheduled, at: float, target: TaskStatus) -> None:
+        task.retry_delay = event.delay
+        task.fallback = event.fallback
+        self._move(task, target)
+        heapq.heappush(self.delayed, (self.now + event.delay, task.index))
+
+    def _failure_settled(self, task: TaskState, event: e.TaskFailureSettled, at: float, target: TaskStatus) -> None:
+        self._move(task, TaskStatus.SKIPPED if event.strategy == "skip" else target)
+        self._settle(task)
+        if event.strategy == "fail_fast":
+            self.failed_fast = task.id
+            self.unruled.extend(other.index for other in self.by_index if not other.status.settled)
+
+    def _blocked(self, task: TaskState, event: e.TaskBlocked, at: float, target: TaskStatus) -> None:
+        task.blocked_by = event.blocked_by
+        self._move(task, target)
+        self._settle(task)
+
+    def _skipped(self, task: TaskState, event: e.TaskSkipped, at: float, target: TaskStatus) -> None:
+        task.message = event.reason
+        self._move(task, target)
+        self._settle(task)
+
+    def _cancelled(self, task: TaskState, event: e.TaskCancelled, at: float, target: TaskStatus) -> None:
+        if task.status is TaskStatus.RUNNING:
+            self._end_attempt(task, at, None)
+        task.message = event.reason
+        self._move(task, target)
+        self._settle(task)
+
+    def _reset(self, task: TaskState, event: e.TaskReset, at: float, target: TaskStatus) -> None:
+        if self.failed_fast == task.id:
+            self.failed_fast = ""
+        self._forget(task)
+        again = [task]
+        for other in self.by_index:
+            if other.status is TaskStatus.BLOCKED and other.blocked_by == task.id:
+                self._forget(other)
+                again.append(other)
+        # Dependents that ended before keep their end; only what still waits counts the reset task as unmet again.
+        for changed in again:
+            for child in self.graph.children[changed.index]:
+                if not self.by_index[child].status.settled:
+                    self._recount(self.by_index[child])
+        for changed in again:
+            self._recount(changed)
+            self._consider(changed)
+
+    def _checkpoint(self, task: TaskState, event: e.CheckpointReached, at: float, target: TaskStatus) -> None:
+        self._end_attempt(task, at, None)
+        task.checkpoint = event.checkpoint
+        self.checkpoints[event.checkpoint] = CheckpointState(
+            event.checkpoint, task.id, event.question, event.subject_sha256, dict(event.answer_schema), at
+        )
+        self._move(task, target)
+
+    def _end_attempt(self, task: TaskState, at: float, duration: float | None) -> None:
+        task.ended_at = at
+        task.duration = duration
+        task.process = None
+        if task.demand and task.status is TaskStatus.RUNNING:
+            for name, amount in task.demand:
+                self.used[name] -= amount
+                self.wake(name)
+
+    def _settle(self, task: TaskState) -> None:
+        """Let the dependents count the end of `task`."""
+        task.settled = True
+        completed = task.status is TaskStatus.COMPLETED
+        bad = not completed and task.status is not TaskStatus.SKIPPED
+        for child in self.graph.children[task.index]:
+            dependent = self.by_index[child]
+            dependent.unmet -= 1
+            if completed:
+                dependent.successes += 1
+            elif bad and not dependent.bad_parent:
+                dependent.bad_parent = task.blocked_by or task.id
+            if dependent.status is TaskStatus.WAITING:
+                self._consider(dependent)
+
+    def _consider(self, task: TaskState) -> None:
+        """Move a waiting task on if its join is met, or note that it needs a ruling if that can't be any more."""
+        if task.unmet and not task.bad_parent and not task.successes:
+            return  # whatever its join is
+        verdict = join_verdict(self._join(task), task.unmet, task.successes, bool(task.bad_parent))
+        if verdict == "start":
+            self._move(task, TaskStatus.PENDING)
+            heapq.heappush(self.ready, task.key)
+        elif verdict != "wait":
+            self.unruled.append(task.index)
+
+    def _join(self, task: TaskState) -> Join:
+        return self.plan.tasks[task.index].join if self.plan is not None else Join.ALL_SUCCESS
+
+    def _forget(self, task: TaskState) -> None:
+        self._move(task, TaskStatus.WAITING)
+        task.settled = False
+        task.failures = task.interruptions = 0
+        task.fallback = False
+        task.blocked_by = task.error = task.error_kind = task.message = ""
+        task.value = msgspec.UNSET
+        task.result, task.format, task.outputs = None, "", ()
+
+    def _recount(self, task: TaskState) -> None:
+        task.unmet = task.successes = 0
+        task.bad_parent = ""
+        for position in self.graph.parents[task.index]:
+            parent = self.by_index[position]
+            if not parent.settled:
+                task.unmet += 1
+            elif parent.status is TaskStatus.COMPLETED:
+                task.successes += 1
+            elif parent.status is not TaskStatus.SKIPPED and not task.bad_parent:
+                task.bad_parent = parent.blocked_by or parent.id
+        if task.status is TaskStatus.PENDING and task.unmet:
+            self._move(task, TaskStatus.WAITING)
+
+    # -- ready tasks and limited things --------------------------------------------------------------------------------
+
+    def release_due(self, now: float) -> None:
+        """Put the tasks whose delay is over among the ready ones (a timer may fire early by the clock's resolution)."""
+        while self.delayed and self.delayed[0][0] <= now + 1e-6:
+            task = self.by_index[heapq.heappop(self.delayed)[1]]
+            if task.status is TaskStatus.RETRYING:
+                heapq.heappush(self.ready, task.key)
+
+    def take_ready(self) -> TaskState | None:
+        """Remove and return the first ready task, or None."""
+        while self.ready:
+            task = self.of_key(heapq.heappop(self.ready))
+            if task.status is TaskStatus.PENDING or task.status is TaskStatus.RETRYING:
+                return task
+        return None
+
+    def park(self, task: TaskState, name: str) -> None:
+        """Set a ready task aside until something of the limited thing `name` is given back."""
+        heapq.heappush(self.parked.setdefault(name, []), task.key)
+
+    def wake(self, name: str) -> None:
+        """Make the first task that waits for `name` ready again; `decide.admit` wakes the next when this one fits."""
+        if (key := self.first_parked(name)) is not None:
+            heapq.heappop(self.parked[name])
+            heapq.heappush(self.ready, key)
+
+    def first_parked(self, name: str) -> int | None:
+        """The key of the first task that was set aside for `name` and still wants to start, or None."""
+        parked = self.parked.get(name)
+        while parked:
+            if self.of_key(parked[0]).status in (TaskStatus.PENDING, TaskStatus.RETRYING):
+                return parked[0]
+            heapq.heappop(parked)
+        return None
+
+    def of_key(self, key: int) -> TaskState:
+        """The task that a key in `ready` or `parked` stands for."""
+        return self.by_index[key & _INDEX]
+
+    # -- the session ---------------------------------------------------------------------------------------------------
+
+    def _session_created(self, event: e.SessionCreated, record: e.Record, plan: Plan | None) -> None:
+        self.session, self.parent, self.fork_task = event.session, event.parent, event.fork_task
+        self.created_at = record.at
+
+    def _plan_accepted(self, event: e.PlanAccepted, record: e.Record, plan: Plan | None) -> None:
+        if plan is None:
+            raise IllegalTransition(f"record {record.seq}: PlanAccepted was applied without its plan")
+        known = self.tasks
+        number = max((task.number for task in known.values()), default=0)
+        self.plan, self.accepted, self.graph = plan, event, plan.graph
+        self.tasks, self.by_index = {}, []
+        self.counts = dict.fromkeys(TaskStatus, 0)
+        self.ready, self.delayed, self.unruled = [], [], []
+        self.used, self.parked = {}, {}
+        for index, (spec, rank, demand) in enumerate(zip(plan.tasks, plan.ranks, plan.demands, strict=True)):
+            task = known.get(spec.id)
+            if task is None:
+                number += 1
+                task = TaskState(spec.id, index, number)
+            task.index = index
+            task.key = rank << _RANK_SHIFT | index
+            task.demand = demand
+            self.counts[task.status] += 1
+            self.tasks[spec.id] = task
+            self.by_index.append(task)
+        for task in self.by_index:
+            if self.graph.parents[task.index]:
+                self._recount(task)
+        for task in self.by_index:
+            if task.status is TaskStatus.WAITING:
+                self._consider(task)
+            elif task.status is not TaskStatus.COMPLETED:
+                self._index(task)
+
+    def _index(self, task: TaskState) -> None:
+        """Put a task of an earlier revision where deciding finds it."""
+        if task.status in (TaskStatus.PENDING, TaskStatus.RETRYING):
+            heapq.heappush(self.ready, task.key)
+        elif task.status is TaskStatus.RUNNING:
+            for name, amount in task.demand:
+                self.used[name] = self.used.get(name, 0.0) + amount
+        elif task.status is TaskStatus.FAILED and not task.settled:
+            self.unruled.append(task.index)
+
+    def _run_started(self, event: e.RunStarted, record: e.Record, plan: Plan | None) -> None:
+        self.run, self.ended = event, None
+        self.run_started_at = record.at
+        self.paused, self.stopping, self.halting = False, "", ""
+
+    def _run_paused(self, event: e.RunPaused, record: e.Record, plan: Plan | None) -> None:
+        self.paused = True
+
+    def _run_unpaused(self, event: e.RunUnpaused, record: e.Record, plan: Plan | None) -> None:
+        self.paused = False
+
+    def _stop_requested(self, event: e.StopRequested, record: e.Record, plan: Plan | None) -> None:
+        self.stopping = event.reason or "stop requested"
+
+    def _halt_requested(self, event: e.HaltRequested, record: e.Record, plan: Plan | None) -> None:
+        self.halting = event.reason or "halt requested"
+
+    def _run_ended(self, event: e.RunEnded, record: e.Record, plan: Plan | None) -> None:
+        self.ended = event
+
+    def _results_merged(self, event: e.ResultsMerged, record: e.Record, plan: Plan | None) -> None:
+        self.merged = event
+
+    def _warning_raised(self, event: e.WarningRaised, record: e.Record, plan: Plan | None) -> None:
+        self.warnings.append(event)
+
+    def _answered(
+        self, event: e.CheckpointApproved | e.CheckpointRejected, record: e.Record, plan: Plan | None
+    ) -> None:
+        checkpoint = self.checkpoints.get(event.checkpoint)
+        task = self.tasks.get(checkpoint.task) if checkpoint is not None else None
+        target = TRANSITIONS[task.status].get(type(event)) if task is not None else None
+        if checkpoint is None or task is None or target is None or not self.is_open(checkpoint):
+            raise self._illegal(task, event, record.seq)
+        if checkpoint.subject_sha256 != event.subject_sha256:
+            raise IllegalTransition(
+                f"record {record.seq}: checkpoint '{checkpoint.id}' was answered for something else than was shown"
+            )
+        checkpoint.by = event.by
+        self._move(task, target)
+        if isinstance(event, e.CheckpointApproved):
+            checkpoint.approved, checkpoint.answer = True, event.answer
+            heapq.heappush(self.ready, task.key)
+        else:
+            checkpoint.approved, checkpoint.reason = False, event.reason
+            task.error, task.error_kind = f"Rejected: {event.reason}", "rejected"
+            task.ended_at, task.transient = record.at, False
+            self.unruled.append(task.index)
+
+
+_TASK_EVENTS: dict[type[e.Event], Any] = {
+    e.TaskStarted: State._started,
+    e.ProcessStarted: State._process,
+    e.TaskProgressed: State._progressed,
+    e.TaskCompleted: State._completed,
+    e.TaskFailed: State._failed,
+    e.AttemptInterrupted: State._interrupted,
+    e.TaskRetryScheduled: State._retry,
+    e.TaskFailureSettled: State._failure_settled,
+    e.TaskBlocked: State._blocked,
+    e.TaskSkipped: State._skipped,
+    e.TaskCancelled: State._cancelled,
+    e.TaskReset: State._reset,
+    e.CheckpointReached: State._checkpoint,
+}
+_SESSION_EVENTS: dict[type[e.Event], Any] = {
+    e.SessionCreated: State._session_created,
+    e.PlanAccepted: State._plan_accepted,
+    e.RunStarted: State._run_started,
+    e.RunPaused: State._run_paused,
+    e.RunUnpaused: State._run_unpaused,
+    e.StopRequested: State._stop_requested,
+    e.HaltRequested: State._halt_requested,
+    e.RunEnded: State._run_ended,
+    e.ResultsMerged: State._results_merged,
+    e.WarningRaised: State._warning_raised,
+    e.CheckpointApproved: State._answered,
+    e.CheckpointRejected: State._answered,
+}
+
+
+def fold(records: Iterable[e.Record], plan_of: Any) -> State:
+    """The state after `records`; `plan_of(PlanAccepted)` loads a plan."""
+    state = State()
+    for record in records:
+        event = record.event
+        state.apply(record, plan_of(event) if type(event) is e.PlanAccepted else None)
+    return state

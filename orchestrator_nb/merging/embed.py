@@ -1,0 +1,69 @@
+"""Text of an agent inside our document: as a quotation if it is harmless Markdown, else as a fenced block.
+
+A quotation ends where we end it, whatever is in it; what could still act outside of it (raw HTML, definitions of
+links) or pass for a part of our document (headings) is found by parsing, before and after. Remote pictures are not
+taken over either: looking at a document must not call anybody.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from orchestrator_nb.projections.text import clean, fence, link
+
+#: Characters of one text that the document takes in, and of those that are read as Markdown.
+LIMIT = 20_000
+
+
+def embed(text: str, *, printed: bool, file: str) -> str:
+    """Markdown that shows `text`; a `printed` one keeps its lines. A long one is cut, with a link to its `file`."""
+    shown = clean(text).strip("\n")
+    more = ""
+    if len(shown) > LIMIT:
+        shown = shown[:LIMIT].rpartition("\n")[0] or shown[:LIMIT]
+        more = f"\n… the rest is in {link(file.rpartition('/')[2], file)}\n" if file else "\n…\n"
+    if not shown.strip():
+        return "_(empty)_\n"
+    quoted = None if printed else _quotation(shown)
+    return (quoted or fence(shown, "text")) + more
+
+
+def _quotation(text: str) -> str | None:
+    """`text` as a block quotation with its headings in bold, or None if it holds what must not be quoted."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    lines = text.split("\n")
+    for token in reversed(parser.parse(text)):
+        if token.type == "heading_open" and token.level == 0 and token.map:
+            start, end = token.map
+            lines[start:end] = _bold(lines, start, end)
+    quoted = "".join(f"> {line}".rstrip() + "\n" for line in lines)
+    environment: dict[str, Any] = {}
+    tokens = parser.parse(quoted, environment)
+    return quoted if _is_harmless(tokens, environment) and not _BAD_LINK.search(text) else None
+
+
+#: What makes a line a heading, before its words and after them.
+_HASHES = re.compile(r"^ {0,3}#{1,6}(?=[ \t]|$)|[ \t]#+[ \t]*$")
+_BAD_LINK = re.compile(r"[(<:]\s*(?:javascript|vbscript|data):", re.IGNORECASE)
+_UNWANTED = frozenset(["heading_open", "html_block", "html_inline", "image"])
+
+
+def _bold(lines: list[str], start: int, end: int) -> list[str]:
+    """What stands for the heading in these lines: a paragraph in bold."""
+    heading = lines[start : end - 1] or [_HASHES.sub("", lines[start])]  # underlined, or one line with hashes
+    title = " ".join(line.strip() for line in heading)
+    before = [""] if start and lines[start - 1].strip() else []
+    after = [""] if end < len(lines) and lines[end].strip() else []
+    return [*before, f"**{title}**" if title and "*" not in title else title, *after]
+
+
+def _is_harmless(tokens: list[Any], environment: dict[str, Any]) -> bool:
+    """Whether all of it is in one quotation, and nothing in there reaches out of it."""
+    if environment.get("references"):
+        return False
+    if [token.type for token in tokens if token.level == 0] != ["blockquote_open", "blockquote_close"]:
+        return False
+    return not any(part.type in _UNWANTED for token in tokens for part in (token, *(token.children or ())))

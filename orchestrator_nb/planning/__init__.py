@@ -1,0 +1,1 @@
+"""Where plans come from: plan files, folders of Markdown tasks, Python, graphs."""

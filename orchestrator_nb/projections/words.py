@@ -1,0 +1,52 @@
+"""How times, durations, sizes and statuses are written for people: the same everywhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.projections.theme import STATUSES
+
+#: ``✅ Completed``, ``✋ Awaiting approval``, ...: S1 2.3's icon and the status in words.
+STATUS_LABELS = {status: f"{STATUSES[status].icon} {STATUSES[status].name}" for status in TaskStatus}
+
+
+def duration(seconds: float) -> str:
+    """``1.2s``, ``7s``, ``45s``, ``2m 05s``, ``1h 02m``."""
+    if seconds < 0.05:
+        return "<0.1s"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s".replace(".0s", "s")
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+@lru_cache(maxsize=256)
+def _moment(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(" ")[:19]
+
+
+def timestamp(at: float) -> str:
+    """``2025-01-12 14:30:00``, in UTC (S1's execution log)."""
+    return _moment(int(at))
+
+
+def iso(at: float) -> str:
+    """``2025-01-12T14:30:00Z`` (S2's status files)."""
+    return f"{_moment(int(at)).replace(' ', 'T')}Z"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 task``, ``5 tasks``, ``1,200 tasks``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def some(names: list[str], limit: int = 10, total: int | None = None) -> str:
+    """``a, b, c and 7 more``; `total` when `names` are only the first of them."""
+    more = (len(names) if total is None else total) - min(len(names), limit)
+    return ", ".join(names[:limit]) + (f" and {more:,} more" if more else "")

@@ -1,0 +1,198 @@
+"""From a task that may start to the assignment that an agent gets: values substituted, identity computed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+import msgspec
+
+from orchestrator_nb.core.events import Artifact
+from orchestrator_nb.core.models import DependencyKind, Task, Work
+from orchestrator_nb.core.ports import Assignment, RunContext
+from orchestrator_nb.core.state import State
+from orchestrator_nb.core.tasks import TaskState
+from orchestrator_nb.core.values import Lookup, Reference, render, render_prompt, substitute
+from orchestrator_nb.errors import BadReference
+from orchestrator_nb.runtime.results import read_result
+
+
+class Assigner:
+    """Makes assignments for one run."""
+
+    def __init__(self, run: RunContext, state: State, read: Callable[[Artifact], bytes]) -> None:
+        self.run = run
+        self._state = state
+        self._read = read
+        self._hashes: dict[tuple[str, str], str] = {}
+
+    def assign(self, task_state: TaskState, attempt: int, fallback: bool) -> Assignment:
+        """The assignment of a task's next attempt. Raises `BadReference` for a value that cannot be had."""
+        assert self._state.plan is not None
+        spec = self._state.plan.tasks[task_state.index]
+        work: Work = spec.fallback if fallback and spec.fallback is not None else spec
+        timeout = spec.timeout or self._state.plan.limits.timeout
+        if spec.phase and not spec.timeout:
+            timeout = next((p.timeout for p in self._state.plan.phases if p.id == spec.phase), None) or timeout
+        answered, answer = False, None
+        if task_state.checkpoint and (checkpoint := self._state.checkpoints[task_state.checkpoint]).approved:
+            answered, answer = True, checkpoint.answer
+        if not (spec.inputs or spec.env or has_references(spec, work)):
+            return Assignment(
+                run=self.run,
+                task=spec,
+                number=task_state.number,
+                work=work,
+                attempt=attempt,
+                timeout=timeout,
+                answered=answered,
+                answer=answer,
+            )
+
+        def lookup(reference: Reference) -> Any:
+            return self._value(spec, reference)
+
+        env = {name: render(value, lookup) for name, value in spec.env.items()}
+        inputs = {name: self._input(path, lookup) for name, path in spec.inputs.items()}
+        task = spec.model_copy(
+            update={
+                **_substituted(spec, lookup),
+                "env": env,
+                "checks": tuple(_rendered(check, lookup) for check in spec.checks),
+                "cwd": render(spec.cwd, lookup) if spec.cwd else None,
+            }
+        )
+        return Assignment(
+            run=self.run,
+            task=task,
+            number=task_state.number,
+            work=task if work is spec else work.model_copy(update=_substituted(work, lookup)),
+            attempt=attempt,
+            inputs=inputs,
+            env=env,
+            timeout=timeout,
+            answered=answered,
+            answer=answer,
+        )
+
+    def _input(self, path: str, lookup: Lookup) -> PurePath:
+        resolved = PurePath(render(path, lookup))
+        if not resolved.is_absolute() and _owner(path, self._state):
+            return PurePath(self.run.directory, "outputs", path)
+        return PurePath(self.run.base, resolved)
+
+    def _value(self, spec: Task, reference: Reference) -> Any:
+        if reference.kind == "params":
+            return self.run.params[reference.name]
+        other = self._state.tasks[reference.name]
+        if reference.kind == "output":
+            for artifact in other.outputs:
+                if artifact.path == f"outputs/{other.id}/{reference.key}":
+                    return str(PurePath(self.run.directory, artifact.path))
+            raise BadReference(f"task '{spec.id}': task '{other.id}' has left no output '{reference.key}'")
+        value = read_result(other, self._read)
+        if reference.kind == "result":
+            return value
+        if isinstance(value, Mapping) and reference.key in value:
+            return value[reference.key]
+        raise BadReference(
+            f"task '{spec.id}': the result of task '{other.id}' has no value '{reference.key}'"
+            + (f" (it has {', '.join(map(str, value))})" if isinstance(value, Mapping) else " (it is no mapping)")
+        )
+
+    # -- identity ------------------------------------------------------------------------------------------------------
+
+    def fingerprint(self, assignment: Assignment) -> str:
+        """Hash of all that affects what the attempt does (DESIGN 4 "Task identity"), as 32 hex digits.
+
+        The work with its values substituted, what is expected of it, the code or notebook, the content of declared
+        inputs, and the results of the tasks that it depends on for data.
+        """
+        spec, work = assignment.task, assignment.work
+        identity: list[Any] = [work.agent, work.prompt, work.command, work.function, work.notebook, work.parameters]
+        if spec.outputs or spec.checks or spec.env or spec.result or spec.cwd or spec.isolate != "thread":
+            identity += [spec.outputs, spec.checks, dict(assignment.env), spec.cwd, spec.isolate]
+            identity += [spec.result.model_dump() if spec.result else None, spec.ok_exit_codes]
+        if work.function or work.notebook:
+            identity.append(self._code_hash(work))
+        if assignment.inputs:
+            identity.append({name: _file_hash(Path(path)) for name, path in assignment.inputs.items()})
+        if spec.dependencies:
+            identity.append([self._upstream_hash(d.task) for d in spec.dependencies if d.kind is DependencyKind.DATA])
+        if assignment.run.params and isinstance(work.command, str):
+            identity.append(dict(assignment.run.params))  # a shell string reads them from its environment
+        return hashlib.blake2b(msgspec.json.encode(identity), digest_size=16).hexdigest()
+
+    def _upstream_hash(self, task_id: str) -> Any:
+        task = self._state.tasks[task_id]
+        result = task.result.sha256 if task.result is not None else None
+        value = None if task.value is msgspec.UNSET else task.value
+        return [task.status, result, value, [(output.path, output.sha256) for output in task.outputs]]
+
+    def _code_hash(self, work: Work) -> str:
+        key = (work.function or "", work.notebook or "")
+        if key not in self._hashes:
+            if work.notebook:
+                path = Path(self.run.base, work.notebook)
+                self._hashes[key] = _file_hash(path if path.exists() else Path(self.run.cwd, work.notebook))
+            else:
+                self._hashes[key] = _function_hash(work.function or "", self.run)
+        return self._hashes[key]
+
+
+def has_references(spec: Task, work: Work) -> bool:
+    """Whether anything in the task or its work may hold a ``${...}`` or a ``$$`` that has to be substituted."""
+    texts = [text for text in (work.prompt, work.notebook, spec.cwd) if text]
+    if isinstance(work.command, tuple):
+        texts.extend(work.command)
+    if work.parameters or spec.checks:
+        texts.append(f"{work.parameters} {spec.checks}")
+    return bool(texts) and "$" in "".join(texts)
+
+
+def _substituted(work: Work, lookup: Lookup) -> dict[str, Any]:
+    """The fields of `work` with their references replaced (a command given as one string belongs to the shell)."""
+    changed: dict[str, Any] = {"parameters": substitute(work.parameters, lookup)}
+    if work.prompt:
+        changed["prompt"] = render_prompt(work.prompt, lookup)
+    if work.command is not None:
+        changed["command"] = _rendered(work.command, lookup)
+    if work.notebook:
+        changed["notebook"] = render(work.notebook, lookup)
+    return changed
+
+
+def _rendered(command: str | tuple[str, ...], lookup: Lookup) -> str | tuple[str, ...]:
+    return command if isinstance(command, str) else tuple(render(part, lookup) for part in command)
+
+
+def _owner(path: str, state: State) -> str | None:
+    """S2's form of an input, ``TASK/FILE``: the task whose output it is, if there is one."""
+    parts = path.split("/")
+    candidates = ("/".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
+    return next((candidate for candidate in candidates if candidate in state.tasks), None)
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _function_hash(reference: str, run: RunContext) -> str:
+    """Hash of the file that holds an importable function, or of the code of one that was handed in."""
+    module, _, name = reference.partition(":")
+    if not module:
+        function = run.functions.get(reference) or run.functions.get(name)
+        code = getattr(function, "__code__", None)
+        return hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest() if code else ""
+    import sys
+
+    loaded = sys.modules.get(module)
+    origin = getattr(loaded, "__file__", None)
+    candidates = [Path(origin)] if origin else [Path(run.base, *module.split(".")).with_suffix(".py")]
+    return next((digest for path in candidates if (digest := _file_hash(path))), "")

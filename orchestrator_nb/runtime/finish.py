@@ -1,0 +1,48 @@
+"""The end of a run: its results are merged into `final_output.md`, and put where people asked for them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator_nb.core.events import Artifact, ResultsMerged
+from orchestrator_nb.core.state import State
+from orchestrator_nb.errors import StorageError
+from orchestrator_nb.merging import collect, merge
+from orchestrator_nb.storage.workspace import SessionDir
+
+FINAL_OUTPUT = "final_output.md"
+#: What a visible copy of the results holds: the document and what it links to.
+_RESULTS = (FINAL_OUTPUT, "results", "outputs")
+
+
+def merge_results(state: State, directory: SessionDir, read: Callable[[Artifact], bytes]) -> ResultsMerged:
+    """Write the merged document, durably, and return the event that says so."""
+    assert state.plan is not None
+    strategy = state.plan.merge.strategy
+    collection = collect(state, read)
+    content = merge(strategy, collection).encode()
+    directory.root.write_atomic(FINAL_OUTPUT, content, sync=True)
+    document = Artifact(FINAL_OUTPUT, len(content), hashlib.sha256(content).hexdigest())
+    return ResultsMerged(strategy, document, collection.missing)
+
+
+def copy_results(directory: SessionDir, target: Path) -> None:
+    """Put the merged document, with the results and outputs that it links to, into a visible directory.
+
+    Raises `StorageError` if that cannot be written.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in _RESULTS:
+            source = directory.path / name
+            if source.is_dir():
+                shutil.copytree(source, target / name, dirs_exist_ok=True)
+            elif source.exists():
+                shutil.copyfile(source, target / name)
+    except OSError as error:
+        raise StorageError(
+            f"the results cannot be put into {target}: {error.strerror}; they are in {directory.path}"
+        ) from error

@@ -1,0 +1,202 @@
+"""`Orchestrator` and `orchestrate`: from a plan to a run, from a session to its continuation or its fork."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestrator_nb import __version__
+from orchestrator_nb.agents.registry import Registry
+from orchestrator_nb.core import events as e
+from orchestrator_nb.core.changes import differences
+from orchestrator_nb.errors import PlanChanged
+from orchestrator_nb.planning.loaded import LoadedPlan
+from orchestrator_nb.planning.sources import plan_from
+from orchestrator_nb.runtime.engine import Engine
+from orchestrator_nb.runtime.fork import reuse
+from orchestrator_nb.runtime.loop import submit
+from orchestrator_nb.runtime.plans import resolve_params
+from orchestrator_nb.runtime.preflight import preflight
+from orchestrator_nb.runtime.run import Run
+from orchestrator_nb.runtime.session import Session
+from orchestrator_nb.storage.settings import Settings, load_settings
+from orchestrator_nb.storage.workspace import Workspace
+
+Functions = Mapping[str, Callable[..., Any]]
+
+
+class Orchestrator:
+    """Starts, continues and forks runs, with one set of settings."""
+
+    def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
+        """`settings` as found (pyproject.toml, ORCH_* variables) when left out; `overrides` are single settings."""
+        self.settings = settings or load_settings(Path.cwd(), os.environ, **overrides)
+
+    def run(
+        self,
+        plan: Any,
+        params: Mapping[str, Any] | None = None,
+        *,
+        jobs: int | None = None,
+        output: str | Path | None = None,
+        cwd: str | Path | None = None,
+        functions: Functions | None = None,
+    ) -> Run:
+        """Start a new session of `plan` and return its run at once.
+
+        Args:
+            plan: A `Plan`, a builder, or a path: a string that ends in .yaml, .yml or .json, or names a folder of
+                Markdown tasks.
+            params: Values of the plan's parameters.
+            jobs: Tasks running at once; 1 is S0's sequential mode.
+            output: Directory into which the results are put when the run ends, visibly.
+            cwd: Where commands run and given paths begin; the current directory when left out.
+            functions: Callables for functions that are referred to as ``:name``.
+
+        Raises:
+            PlanError: The plan has faults; all of them are named.
+            ParameterError: A parameter is unknown, missing or of the wrong type.
+            OrchestratorError: `plan` is a prompt (not in this version), or something that a task needs is missing.
+        """
+        loaded = self._checked(plan)
+        accepted_plan = loaded.require()
+        here = Path(cwd or Path.cwd()).resolve()
+        values = resolve_params(accepted_plan, params or {}, base=loaded.base, cwd=here)
+        functions = {**loaded.functions, **(functions or {})}
+        engine = self._begin(functions)
+        with _discarded_on_error(engine):
+            engine.accept(accepted_plan, values, base=loaded.base, cwd=here, source=loaded.source)
+            preflight(engine.state, engine.context(), Registry())
+        return self._go(engine, jobs, output, [str(fault) for fault in loaded.warnings])
+
+    def resume(
+        self,
+        session: str | Path | None = None,
+        *,
+        accept_changes: bool = False,
+        jobs: int | None = None,
+        output: str | Path | None = None,
+        functions: Functions | None = None,
+    ) -> Run:
+        """Go on with a session: finished tasks stay finished, interrupted ones run again.
+
+        Raises `PlanChanged` with the difference if the plan's file is not what the session was started with, unless
+        `accept_changes`; `SessionLocked` if somebody is running it.
+        """
+        found = Session.open(session, self.settings)
+        changed = self.changed_plan(found)
+        if changed is not None and not accept_changes:
+            raise PlanChanged(
+                f"the plan {found.state.accepted and found.state.accepted.source} has changed since session "
+                f"{found.id} was started:\n{differences(found.plan, changed.require())}\n"
+                "Resume with --accept-changes to go on with the new plan: changed tasks, and what depends on them, "
+                "run again."
+            )
+        engine = Engine(found.directory, self.settings, functions or {})
+        with _released_on_error(engine):
+            if changed is not None:
+                self._accept_changes(engine, changed)
+            preflight(engine.state, engine.context(), Registry())
+        return self._go(engine, jobs, output)
+
+    def changed_plan(self, session: Session) -> LoadedPlan | None:
+        """The plan as its file says now, if that differs from what the session holds; None if it does not."""
+        accepted = session.state.accepted
+        if accepted is None or not accepted.source or not Path(accepted.source).exists():
+            return None
+        loaded = self._checked(accepted.source)
+        return loaded if loaded.require() != session.plan else None
+
+    def _accept_changes(self, engine: Engine, loaded: LoadedPlan) -> None:
+        """Put the new plan in force; what it changed, and what depends on that, waits anew."""
+        old, new, accepted = engine.state.plan, loaded.require(), engine.state.accepted
+        assert old is not None
+        assert accepted is not None
+        given = {name: value for name, value in accepted.params.items() if name in new.params}
+        values = resolve_params(new, given, base=loaded.base, cwd=Path(accepted.cwd))
+        before = {task.id: task for task in old.tasks}
+        stale = {i for i, task in enumerate(new.tasks) if task.id in before and before[task.id] != task}
+        if values != accepted.params:
+            stale = set(range(len(new)))
+        for index in list(stale):
+            stale |= new.graph.descendants(index)
+        engine.accept(new, values, base=loaded.base, cwd=Path(accepted.cwd), source=loaded.source)
+        states = [engine.state.by_index[index] for index in sorted(stale)]
+        engine.record(*[e.TaskReset(task.id, "changed plan") for task in states if task.status.settled])
+
+    def fork(
+        self,
+        session: str | Path | None,
+        task: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        jobs: int | None = None,
+        output: str | Path | None = None,
+        functions: Functions | None = None,
+    ) -> Run:
+        """Start a new session from an old one in which `task`, and what depends on it, runs again.
+
+        Finished tasks whose fingerprint is unchanged are taken over with their results; lineage is in the log.
+        Raises `CommandRefused` for an unknown task, `ParameterError` for bad `params`.
+        """
+        parent = Session.open(session, self.settings)
+        parent.task(task)
+        accepted = parent.state.accepted
+        assert accepted is not None
+        values = {**accepted.params, **(params or {})}
+        values = resolve_params(parent.plan, values, base=Path(accepted.base), cwd=Path(accepted.cwd))
+        base, cwd = Path(accepted.base), Path(accepted.cwd)
+        engine = self._begin(functions or {}, parent.id, task)
+        with _discarded_on_error(engine):
+            engine.accept(parent.plan, values, base=base, cwd=cwd, source=accepted.source)
+            reuse(engine, parent, task, engine.context())
+            preflight(engine.state, engine.context(), Registry())
+        return self._go(engine, jobs, output)
+
+    def _checked(self, plan: Any) -> LoadedPlan:
+        loaded = plan_from(plan, agents=Registry().names())
+        loaded.require()
+        return loaded
+
+    def _begin(self, functions: Functions, parent: str = "", fork_task: str = "") -> Engine:
+        """A new session, empty but for its first event."""
+        directory = Workspace(self.settings.workspace.absolute()).new_session()
+        engine = Engine(directory, self.settings, functions)
+        engine.record(e.SessionCreated(directory.id, __version__, e.FORMAT, parent, fork_task))
+        return engine
+
+    def _go(self, engine: Engine, jobs: int | None, output: str | Path | None, warnings: Sequence[str] = ()) -> Run:
+        target = Path(output).absolute() if output is not None else None
+        engine.publish()
+        return Run(engine, submit(engine.main(jobs, target, warnings)))
+
+
+@contextmanager
+def _discarded_on_error(engine: Engine) -> Iterator[None]:
+    """A session that cannot even start leaves nothing behind."""
+    try:
+        yield
+    except BaseException:
+        engine.discard()
+        raise
+
+
+@contextmanager
+def _released_on_error(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.release()
+        raise
+
+
+def orchestrate(plan: Any, params: Mapping[str, Any] | None = None, **options: Any) -> Run:
+    """Start `plan` and return its `Run`: short for ``Orchestrator().run(...)``, with the same arguments.
+
+    >>> run = orchestrate("pipelines/code_review.yaml", params={"target": "src"})  # doctest: +SKIP
+    >>> run.wait().result  # doctest: +SKIP
+    """
+    return Orchestrator().run(plan, params, **options)

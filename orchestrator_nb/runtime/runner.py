@@ -1,0 +1,385 @@
+"""The engine: one asyncio object that decides, starts attempts, and writes down what happened.
+
+Everything that changes the run goes through `_step`: outcomes that have come in are recorded, rulings made, ready tasks
+admitted, recorded as started, and handed to workers. A few workers serve a queue of assignments (a task object of
+asyncio's a node would cost as much as all the rest); a task starts the moment its own dependencies are done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+import msgspec
+
+from orchestrator_nb.core import events as e
+from orchestrator_nb.core.decide import AdmissionQuestion, RetryQuestion, admit, ending, rule
+from orchestrator_nb.core.ports import Assignment, Checkpoint, Execution, Executor, Failure, Success, Timeout
+from orchestrator_nb.core.state import State
+from orchestrator_nb.core.tasks import TaskState, TaskStatus
+from orchestrator_nb.errors import CommandRefused, OrchestratorError
+from orchestrator_nb.runtime.assignments import Assigner
+from orchestrator_nb.runtime.journal import Journal
+
+
+class Runner:
+    """Runs one session's plan to its end. Made and used on one loop; verbs come between its steps."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        assigner: Assigner,
+        executor: Executor,
+        admission: AdmissionQuestion,
+        retry: RetryQuestion,
+        *,
+        room_on_disk: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.state: State = journal.state
+        self.admission = admission
+        self._journal = journal
+        self._assigner = assigner
+        self._executor = executor
+        self._retry = retry
+        #: Why no task may start for lack of disk space, or None.
+        self._room_on_disk = room_on_disk
+        self._inbox: list[e.AnyEvent] = []
+        self._queue: deque[tuple[TaskState, Assignment]] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._workers: set[asyncio.Task[None]] = set()
+        self._working: dict[str, asyncio.Task[None]] = {}
+        self._cancelling: dict[str, e.AnyEvent] = {}
+        self._waking = False
+        self._step_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[str] = self._loop.create_future()
+
+    async def run(self) -> str:
+        """Work until the run is over; return why (`completed`, `failed`, `stopped`, `halted`).
+
+        Raises what the log or the state raised if the run cannot go on; attempts are ended first.
+        """
+        self._schedule()
+        try:
+            return await self._done
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            await self._end_workers()
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended: verbs come too late."""
+        return self._done.done()
+
+    # -- verbs ---------------------------------------------------------------------------------------------------------
+
+    def pause(self, by: str = "") -> None:
+        """No new task starts; running ones go on."""
+        if not self.state.paused:
+            self._tell(e.RunPaused(by))
+
+    def unpause(self, by: str = "") -> None:
+        """Tasks start again."""
+        if self.state.paused:
+            self._tell(e.RunUnpaused(by))
+
+    def stop(self, by: str = "", reason: str = "") -> None:
+        """No new task starts; the run ends when the running ones have."""
+        if not self.state.stopping:
+            self._tell(e.StopRequested(by, reason))
+
+    def halt(self, by: str = "", reason: str = "") -> None:
+        """No new task starts; the running ones' processes get TERM, then KILL."""
+        if not self.state.halting:
+            self._tell(e.HaltRequested(by, reason))
+        for task in self.state.by_index:
+            if task.status is TaskStatus.RUNNING:
+                self._end_attempt(task, e.AttemptInterrupted(task.id, task.attempt, "halted"))
+
+    def cancel(self, task_id: str, by: str = "", reason: str = "") -> None:
+        """End one task for good. Raises `CommandRefused` if it is over already."""
+        task = self._task(task_id)
+        if task.status.settled:
+            raise CommandRefused(f"task '{task_id}' is {task.status} already: there is nothing to cancel")
+        event = e.TaskCancelled(task_id, by, reason)
+        if task.status is not TaskStatus.RUNNING:
+            self._tell(event)
+        elif not self._end_attempt(task, event):
+            raise CommandRefused(f"task '{task_id}' has just ended: there is nothing to cancel")
+
+    def retry(self, task_id: str, by: str = "") -> None:
+        """Run a task again that failed, was blocked, skipped or cancelled. Raises `CommandRefused` otherwise."""
+        task = self._task(task_id)
+        if task.status is TaskStatus.COMPLETED:
+            raise CommandRefused(f"task '{task_id}' is completed: use 'fork' to run it again with what depends on it")
+        if not task.status.settled:
+            raise CommandRefused(f"task '{task_id}' is {task.status}: only a task that has ended can be tried again")
+        if task.status is TaskStatus.BLOCKED:
+            raise CommandRefused(
+                f"task '{task_id}' is blocked by '{task.blocked_by}': retry that one, and this one follows"
+            )
+        self._tell(e.TaskReset(task_id, by))
+
+    def approve(self, checkpoint_id: str, subject_sha256: str, answer: Any = None, by: str = "") -> None:
+        """Answer a checkpoint with yes. Raises `CommandRefused` if it is not open or was shown differently."""
+        checkpoint = open_checkpoint(self.state, checkpoint_id, subject_sha256)
+        if checkpoint.answer_schema:
+            refuse_bad_answer(checkpoint.answer_schema, answer)
+        self._tell(e.CheckpointApproved(checkpoint.id, checkpoint.subject_sha256, by, answer))
+
+    def reject(self, checkpoint_id: str, subject_sha256: str, reason: str, by: str = "") -> None:
+        """Answer a checkpoint with no. Raises `CommandRefused` if it is not open or was shown differently."""
+        checkpoint = open_checkpoint(self.state, checkpoint_id, subject_sha256)
+        self._tell(e.CheckpointRejected(checkpoint.id, checkpoint.subject_sha256, reason, by))
+
+    def note(self, event: e.ProcessStarted | e.TaskProgressed) -> None:
+        """Record what an executor tells while an attempt is running: its processes, its progress."""
+        task = self.state.tasks[event.task]
+        if task.status is TaskStatus.RUNNING and task.attempt == event.attempt:
+            self._record([event])
+
+    def _task(self, task_id: str) -> TaskState:
+        task = self.state.tasks.get(task_id)
+        if task is None:
+            raise CommandRefused(f"the plan has no task '{task_id}'")
+        return task
+
+    def _tell(self, event: e.AnyEvent) -> None:
+        self._record([event])
+        self._schedule()
+
+    def _record(self, events: list[e.AnyEvent]) -> None:
+        self._journal.record(events, self._loop.time())
+
+    def _end_attempt(self, task: TaskState, event: e.AnyEvent) -> bool:
+        """Cancel what works on `task`; `event` is recorded once it is gone. False if it has just ended by itself."""
+        worker = self._working.get(task.id)
+        if worker is not None:
+            if task.id not in self._cancelling:
+                self._cancelling[task.id] = event
+                worker.cancel()
+            return True
+        left = deque(entry for entry in self._queue if entry[0] is not task)
+        if len(left) == len(self._queue):
+            return False  # its outcome is about to be recorded
+        self._queue = left
+        self._inbox.append(event)
+        self._schedule()
+        return True
+
+    # -- the step ------------------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if not self._step_due:
+            self._step_due = True
+            self._loop.call_soon(self._step_safely)
+
+    def _step_safely(self) -> None:
+        self._step_due = False
+        if self._done.done():
+            return
+        try:
+            self._step()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the run cannot go on, and says so
+            self._done.set_exception(error)
+
+    def _step(self) -> None:
+        """Take in what happened, decide, and write both down at once, before anything of it begins."""
+        now = self._loop.time()
+        events, self._inbox = self._inbox, []
+        assignments: list[tuple[TaskState, Assignment]] = []
+        while True:
+            if events:
+                self._journal.apply(events, now)
+            while rulings := rule(self.state, self._retry):
+                self._journal.apply(rulings, now)
+            if self.state.ready and not self.state.stopping and (trouble := self._room_on_disk()):
+                self._journal.apply([e.WarningRaised(trouble), e.StopRequested("orchestrator", trouble)], now)
+            starts = admit(self.state, self.admission, now)
+            if not starts:
+                break
+            events = self._start(starts, now, assignments)
+        self._journal.commit()
+        if assignments:
+            self._queue.extend(assignments)
+            self._wake_worker()
+        self._set_timer()
+        if reason := ending(self.state):
+            self._done.set_result(reason)
+
+    def _start(
+        self, starts: list[TaskState], now: float, assignments: list[tuple[TaskState, Assignment]]
+    ) -> list[e.AnyEvent]:
+        """Let tasks have started and add their assignments; return the failures of those that cannot begin."""
+        batch = self.state.batch + 1
+        events: list[e.AnyEvent] = []
+        failures: list[e.AnyEvent] = []
+        for task in starts:
+            attempt, fallback, fingerprint = task.attempt + 1, task.fallback, ""
+            try:
+                assignment = self._assigner.assign(task, attempt, fallback)
+                fingerprint = self._assigner.fingerprint(assignment)
+                assignments.append((task, assignment))
+            except OrchestratorError as error:
+                failures.append(e.TaskFailed(task.id, attempt, str(error), "invalid"))
+            events.append(e.TaskStarted(task.id, attempt, batch, fingerprint, fallback))
+        self._journal.apply(events, now)
+        return failures
+
+    def _set_timer(self) -> None:
+        due = self.state.delayed[0][0] if self.state.delayed else None
+        if self._timer is not None and self._timer.when() != due:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None and self._timer is None:
+            self._timer = self._loop.call_at(due, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._schedule()
+
+    # -- workers -------------------------------------------------------------------------------------------------------
+
+    def _wake_worker(self) -> None:
+        """See that one more worker looks into the queue; it will see to the next."""
+        if self._waking:
+            return
+        while self._idle:
+            future = self._idle.pop()
+            if not future.done():
+                future.set_result(None)
+                self._waking = True
+                return
+        if len(self._workers) < self.admission.max_parallel + len(self._cancelling):
+            self._waking = True
+            worker = self._loop.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+
+    async def _work(self) -> None:
+        """Serve the queue. Before it may suspend in an attempt, a worker wakes the next if there is more to do."""
+        me = asyncio.current_task()
+        assert me is not None
+        while True:
+            self._waking = False
+            while self._queue:
+                task, assignment = self._queue.popleft()
+                if self._queue:
+                    self._wake_worker()
+                self._working[task.id] = me
+                try:
+                    execution = await self._executor.execute(assignment)
+                except asyncio.CancelledError:
+                    if task.id not in self._cancelling:
+                        raise
+                    me.uncancel()
+                    self._inbox.append(self._cancelling[task.id])
+                else:
+                    cancelled = self._cancelling.get(task.id)
+                    if cancelled is not None and me.cancelling():
+                        me.uncancel()
+                    self._inbox.append(completion(assignment, execution))
+                    if execution.warnings:
+                        self._inbox += [e.WarningRaised(warning, task.id) for warning in execution.warnings]
+                finally:
+                    del self._working[task.id]
+                    self._cancelling.pop(task.id, None)
+                self._schedule()
+            future = self._loop.create_future()
+            self._idle.append(future)
+            await future
+
+    async def _end_workers(self) -> None:
+        self._queue.clear()
+        workers = list(self._workers)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+def completion(assignment: Assignment, execution: Execution) -> e.AnyEvent:
+    """The event that an attempt's outcome is recorded as: S0's four outcomes."""
+    task, attempt, outcome = assignment.task.id, assignment.attempt, execution.outcome
+    if isinstance(outcome, Success):
+        return e.TaskCompleted(
+            task,
+            attempt,
+            execution.duration,
+            value=msgspec.UNSET if outcome.value is None or execution.result is not None else outcome.value,
+            result=execution.result,
+            format=execution.format,
+            outputs=execution.outputs,
+            exit_code=outcome.exit_code,
+        )
+    if isinstance(outcome, Checkpoint):
+        schema = dict(outcome.answer_schema)
+        return e.CheckpointReached(
+            f"{task}@{attempt}", task, attempt, outcome.question, subject_hash(task, outcome.question, schema), schema
+        )
+    if isinstance(outcome, Timeout):
+        return e.TaskFailed(task, attempt, outcome.error, "timeout", execution.duration, transient=True)
+    assert isinstance(outcome, Failure)
+    return e.TaskFailed(
+        task,
+        attempt,
+        outcome.error,
+        outcome.kind,
+        execution.duration,
+        outcome.exit_code,
+        outcome.transient,
+        outcome.commits,
+    )
+
+
+def subject_hash(task: str, question: str, schema: dict[str, Any]) -> str:
+    """Hash of exactly what a person is shown at a checkpoint: an answer is bound to it."""
+    return hashlib.sha256(msgspec.json.encode([task, question, schema])).hexdigest()
+
+
+def open_checkpoint(state: State, checkpoint_id: str, subject_sha256: str) -> Any:
+    """The open checkpoint of this id (or of the task of this id), if it is still what was shown.
+
+    Raises `CommandRefused` if there is none, if it was answered already, or if the hash differs.
+    """
+    checkpoint = state.checkpoints.get(checkpoint_id)
+    if checkpoint is None and (task := state.tasks.get(checkpoint_id)) is not None and task.checkpoint:
+        checkpoint = state.checkpoints[task.checkpoint]
+    if checkpoint is None:
+        known = ", ".join(c.id for c in state.open_checkpoints) or "none"
+        raise CommandRefused(f"no checkpoint '{checkpoint_id}'; open ones: {known}")
+    if checkpoint.approved is not None:
+        verdict = "approved" if checkpoint.approved else "rejected"
+        raise CommandRefused(f"checkpoint '{checkpoint.id}' was {verdict} already" + _by(checkpoint.by))
+    if not state.is_open(checkpoint):
+        raise CommandRefused(f"task '{checkpoint.task}' does not wait for an answer any more")
+    if subject_sha256 and checkpoint.subject_sha256 != subject_sha256:
+        raise CommandRefused(f"checkpoint '{checkpoint.id}' is not what was shown: look at it again, then answer")
+    return checkpoint
+
+
+def _by(who: str) -> str:
+    return f" by {who}" if who else ""
+
+
+def refuse_bad_answer(schema: dict[str, Any], answer: Any) -> None:
+    """Raise `CommandRefused` if `answer` does not fit the JSON Schema that the checkpoint asks for."""
+    import jsonschema
+
+    try:
+        jsonschema.validate(answer, schema)
+    except jsonschema.ValidationError as error:
+        where = "/".join(str(part) for part in error.absolute_path)
+        raise CommandRefused(f"the answer does not fit{' at ' + where if where else ''}: {error.message}") from None
+
+
+EndReason = Literal["completed", "failed", "stopped", "halted", "error"]
+
+
+def as_end_reason(reason: str) -> EndReason:
+    """`reason` as `RunEnded` takes it."""
+    return cast("EndReason", reason)

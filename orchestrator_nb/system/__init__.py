@@ -1,0 +1,1 @@
+"""What touches the operating system: supervised processes, what the machine can do."""

@@ -1,0 +1,158 @@
+"""The supervisor: a small single-threaded process that forks the reapers of a run and passes orders on to them.
+
+It is a child-subreaper as the reapers are: what a killed reaper leaves behind becomes its child, and is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import sys
+import time
+
+from orchestrator_nb.system._cgroup import Cgroup
+from orchestrator_nb.system._proc import children, signal_trees
+from orchestrator_nb.system._reaper import Reaper
+from orchestrator_nb.system._wire import ORDERS, Frames, arrived, frame, hold_orphans, open_signals, report
+
+#: Seconds that reapers get to end their trees when the coordinator is gone.
+SHUTDOWN = 3.0
+
+
+class Supervisor:
+    """Reapers by name: their pids, and the pipes by which they get their orders."""
+
+    def __init__(self, log_cap: int, process_limit: int, cgroup: Cgroup, signals: int) -> None:
+        self.log_cap = log_cap
+        self.process_limit = process_limit
+        self.cgroup = cgroup
+        self.signals = signals
+        self.orders = Frames(ORDERS)
+        self.pids: dict[int, bytes] = {}
+        self.pipes: dict[bytes, int] = {}
+        #: Reapers that were killed and whose trees are not all dead yet.
+        self.lost: list[bytes] = []
+        #: When to lose patience with the reapers; 0 as long as the coordinator is there.
+        self.deadline = 0.0
+
+    def serve(self, coordinator: int) -> None:
+        """Work until the coordinator (a pidfd) is gone, and then until all trees are."""
+        poll = select.poll()
+        for fd in (ORDERS, self.signals, coordinator):
+            poll.register(fd, select.POLLIN)
+        while self.pids or self.lost or not self.deadline:
+            for fd, _ in poll.poll(5 if self.lost else 100 if self.deadline else None):
+                if fd == self.signals:
+                    arrived(self.signals)
+                    self.reap()
+                elif not self.deadline and (fd == coordinator or not self.obey()):
+                    poll.unregister(ORDERS)
+                    poll.unregister(coordinator)
+                    self.end()
+            if self.deadline and time.monotonic() > self.deadline:
+                for pid in self.pids:
+                    os.kill(pid, signal.SIGKILL)
+            if self.lost:
+                self.sweep()
+        self.cgroup.close()
+
+    def obey(self) -> bool:
+        """Carry out the orders that are there; return False when no more will come."""
+        orders = self.orders.read()
+        for order in orders or ():
+            name, verb = order.split(b"\0", 2)[:2]
+            if verb == b"fork":
+                self.fork(name)
+            elif name not in self.pipes:
+                pass  # it has just died, as the coordinator is about to hear
+            elif verb == b"close":
+                os.close(self.pipes.pop(name))
+            elif verb == b"destroy":
+                os.kill(next(pid for pid, of in self.pids.items() if of == name), signal.SIGKILL)
+            else:
+                self.pass_on(name, frame(order))
+        return orders is not None
+
+    def pass_on(self, name: bytes, data: bytes) -> None:
+        """Give an order to a reaper."""
+        try:
+            while data:
+                data = data[os.write(self.pipes[name], data) :]
+        except BrokenPipeError:
+            pass  # killed just now
+
+    def fork(self, name: bytes) -> None:
+        """Fork a reaper."""
+        pipe: tuple[int, ...] = ()
+        try:
+            pipe = reader, writer = os.pipe()
+            pid = os.fork()
+        except OSError as error:
+            for fd in pipe:
+                os.close(fd)
+            report(f"failed {name.decode()} {error.errno} fork")
+            return
+        if pid:
+            os.close(reader)
+            self.pids[pid] = name
+            self.pipes[name] = writer
+            return
+        status = 1
+        try:
+            os.dup2(reader, ORDERS)
+            for fd in (reader, writer, *self.pipes.values()):
+                os.close(fd)
+            hold_orphans(b"orch-reaper")
+            Reaper(name.decode(), self.log_cap, self.process_limit, self.cgroup).serve(self.signals)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def reap(self) -> None:
+        """See who has ended; a reaper that did not end in order has left its tree to this process."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            name = self.pids.pop(pid, b"")
+            if name in self.pipes:
+                os.close(self.pipes.pop(name))
+            if name and status:
+                self.lost.append(name)
+
+    def sweep(self) -> None:
+        """Kill what killed reapers left behind: the children that are no reapers."""
+        self.reap()
+        orphans = [pid for pid in children(os.getpid()) if pid not in self.pids]
+        signal_trees(orphans, signal.SIGKILL)
+        if not orphans:
+            for name in self.lost:
+                report(f"gone {name.decode()}")
+            self.lost.clear()
+
+    def end(self) -> None:
+        """The coordinator is gone, or wants no more: so are the reapers' orders."""
+        for pipe in self.pipes.values():
+            os.close(pipe)
+        self.pipes.clear()
+        self.deadline = time.monotonic() + SHUTDOWN
+
+
+def main(arguments: list[str]) -> None:
+    """Be the supervisor of the process that started this one."""
+    log_cap, process_limit, cgroup_name = arguments
+    parent = os.getppid()
+    coordinator = os.pidfd_open(parent)
+    if os.getppid() != parent:
+        sys.exit("the coordinator is gone")
+    hold_orphans(b"orch-supervisor")
+    signals = open_signals()
+    cgroup = Cgroup(cgroup_name)
+    report(f"ready {cgroup.memory:d} {cgroup.path}")
+    gc.freeze()
+    Supervisor(int(log_cap), int(process_limit), cgroup, signals).serve(coordinator)

@@ -1,0 +1,153 @@
+"""The whole engine in simulation: thousands of lives, each decided by a seed (row A14, and A15, D8, D12 with it)."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from orchestrator_nb.core import events as e
+from orchestrator_nb.core.models import Join
+from orchestrator_nb.core.state import fold
+from orchestrator_nb.core.tasks import TaskStatus
+from tests.simulation import MemoryLog, World, random_plan
+
+
+def check_history(world: World) -> None:
+    """Laws that the log alone must show, whatever the program thought."""
+    started: dict[str, int] = {}
+    settled: dict[str, str] = {}
+    blockers: dict[str, str] = {}
+    running: set[str] = set()
+    for record in world.log.records:
+        event = record.event
+        task = getattr(event, "task", "")
+        if isinstance(event, e.TaskStarted):
+            assert settled.get(task) != "completed", f"{task} was run again after it had completed"
+            assert task not in running
+            assert event.attempt == started.get(task, 0) + 1
+            spec = world.plan[task]
+            if event.attempt > 1:
+                pass  # a task that has begun does not wait again when a person retries something above it
+            elif spec.join is Join.ALL_SUCCESS:
+                assert all(settled.get(up) in ("completed", "skipped") for up in spec.upstream)
+            elif spec.join is Join.ALL_DONE:
+                assert all(up in settled for up in spec.upstream)
+            started[task] = event.attempt
+            running.add(task)
+            settled.pop(task, None)
+        elif isinstance(event, e.TaskCompleted):
+            settled[task] = "completed"
+            running.discard(task)
+        elif isinstance(event, e.TaskFailed | e.AttemptInterrupted | e.CheckpointReached):
+            running.discard(task)
+        elif isinstance(event, e.TaskFailureSettled):
+            settled[task] = "skipped" if event.strategy == "skip" else "failed"
+        elif isinstance(event, e.TaskBlocked | e.TaskSkipped | e.TaskCancelled):
+            settled[task] = {"TaskBlocked": "blocked", "TaskSkipped": "skipped"}.get(type(event).__name__, "cancelled")
+            blockers[task] = getattr(event, "blocked_by", "")
+            running.discard(task)
+        elif isinstance(event, e.TaskReset):
+            settled.pop(task)
+            for other in [other for other, by in blockers.items() if by == task and settled.get(other) == "blocked"]:
+                settled.pop(other)
+    assert not running
+
+
+def check_replay(world: World) -> None:
+    replayed = fold(world.log.records, lambda _: world.plan)
+    for task in world.state.by_index:
+        twin = replayed.tasks[task.id]
+        assert (twin.status, twin.attempt, twin.error, twin.value) == (task.status, task.attempt, task.error, task.value)
+    assert replayed.counts == world.state.counts
+
+
+def check_effects(world: World) -> None:
+    """Every effect has its durable start, and no attempt took effect twice."""
+    assert max(Counter(world.effects).values(), default=1) == 1
+    starts = {(r.event.task, r.event.attempt) for r in world.log.records if isinstance(r.event, e.TaskStarted)}
+    assert set(world.effects) <= starts
+
+
+def live_once(seed: int) -> World:
+    world = World(seed, random_plan(random.Random(seed)))
+    reason = world.live()
+    assert reason in ("completed", "failed")
+    assert all(task.status.settled for task in world.state.by_index)
+    check_history(world)
+    check_replay(world)
+    check_effects(world)
+    return world
+
+
+def live_with_crashes(seed: int) -> None:
+    reference = live_once(seed)
+    dice = random.Random(f"crash {seed}")
+    world = World(seed, reference.plan)
+    reason = "crash"
+    while reason == "crash":
+        left = dice.randint(1, max(2, reference.log.writes)) if world.runs < 4 else None
+        world.log = MemoryLog(world.log.records, left, dice.random() < 0.5)
+        reason = world.live()
+    check_history(world)
+    check_replay(world)
+    check_effects(world)
+    fail_fast = any(task.on_failure == "fail_fast" for task in world.plan.tasks)
+    one_success = any(task.join is Join.ONE_SUCCESS for task in world.plan.tasks)
+    if not (fail_fast or one_success):  # there the order in which things end decides what happens
+        ends = {t.id: (t.status, t.value, t.blocked_by if not _races(world, t.id) else "") for t in world.state.by_index}
+        expected = {
+            t.id: (t.status, t.value, t.blocked_by if not _races(world, t.id) else "") for t in reference.state.by_index
+        }
+        assert ends == expected
+
+
+def _races(world: World, task_id: str) -> bool:
+    """Whether several failures could have blocked the task: which of them did is a matter of time."""
+    index = world.plan.graph.index[task_id]
+    bad = [i for i in world.plan.graph.ancestors(index) if world.state.by_index[i].status is TaskStatus.FAILED]
+    return len(bad) > 1
+
+
+def live_with_verbs(seed: int) -> None:
+    world = World(seed, random_plan(random.Random(seed)))
+    reason = world.live(verbs=12)
+    for _ in range(20):
+        if reason not in ("stopped", "halted"):
+            break
+        reason = world.live()
+    assert reason in ("completed", "failed")
+    check_history(world)
+    check_replay(world)
+    check_effects(world)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_row_A14_a_thousand_seeds(block: int) -> None:
+    for seed in range(block * 100, block * 100 + 50):
+        live_once(seed)
+    for seed in range(block * 100 + 50, block * 100 + 75):
+        live_with_crashes(seed)
+    for seed in range(block * 100 + 75, block * 100 + 100):
+        live_with_verbs(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("live", [live_once, live_with_crashes, live_with_verbs])
+def test_row_A14_fifty_thousand_seeds(live: object) -> None:
+    for seed in range(10_000, 10_000 + 50_000 // 3):
+        live(seed)  # type: ignore[operator]
+
+
+def test_row_D12_a_big_demand_is_not_starved_by_small_ones() -> None:
+    tasks = [{"id": f"s{i:03}", "function": "m:f", "resources": {"cpu": 1}} for i in range(200)]
+    tasks.insert(20, {"id": "big", "function": "m:f", "resources": {"cpu": 4}})
+    from orchestrator_nb.core.models import Plan
+
+    world = World(1, Plan.model_validate({"tasks": tasks, "limits": {"cpu": 4, "max_parallel": 10}}))
+    world.live()
+    order = [r.event.task for r in world.log.records if isinstance(r.event, e.TaskStarted)]
+    assert order.index("big") <= 40
+    assert len(set(order)) == 201

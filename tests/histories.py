@@ -227,7 +227,9 @@ class _Story:
         elif kind in ("json", "report"):
             result, format_ = self.history.store(f"{path}.json", json.dumps(report).encode()), kind
         outputs = dice.choice([(), (self.history.store(f"outputs/{task.id}/plot.png", b"png"),)])
-        return e.TaskCompleted(task.id, task.attempt, dice.choice([0.0, 1.25, 70.0]), value, result, format_, outputs, 0)
+        return e.TaskCompleted(
+            task.id, task.attempt, dice.choice([0.0, 1.25, 70.0]), value, result, format_, outputs, 0
+        )
 
     def _person(self) -> None:
         """Somebody gives a command."""

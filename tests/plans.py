@@ -126,6 +126,4 @@ def graphs(draw: st.DrawFn, max_nodes: int = 12) -> list[list[int]]:
 def dags(draw: st.DrawFn, max_nodes: int = 12) -> list[list[int]]:
     """The parents of each node, all before it."""
     size = draw(st.integers(1, max_nodes))
-    return [
-        draw(st.lists(st.integers(0, node - 1), max_size=3, unique=True)) if node else [] for node in range(size)
-    ]
+    return [draw(st.lists(st.integers(0, node - 1), max_size=3, unique=True)) if node else [] for node in range(size)]

@@ -58,7 +58,8 @@ def take_inventory(
     root, names, skipped = find_sources(target)
     files = []
     for number, name in enumerate(names):
-        progress(name, number, len(names))
+        if number % 100 == 0:
+            progress(name, number, len(names))
         file = examine(root, name)
         if file["problem"] == TOO_DEEP:
             skipped.append({"path": name, "reason": TOO_DEEP})

@@ -33,12 +33,9 @@ def call(request: dict[str, Any], directory: Path) -> Any:
     from orchestrator_nb.agents._answering import tell
     from orchestrator_nb.agents.calls import Target, TaskContext
     from orchestrator_nb.agents.imports import load
-    from orchestrator_nb.errors import AgentError
 
     sys.path[:0] = request["roots"]
     target = Target(request["function"], load(request["function"], request["roots"]))
-    if fault := target.fault(request["parameters"]):
-        raise AgentError(fault)
     about = request["context"]
     about["inputs"] = {name: Path(path) for name, path in about["inputs"].items()}
 

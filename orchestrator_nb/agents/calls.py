@@ -5,6 +5,7 @@ Kept apart from `function` so that a child process needs no more than this.
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import time
@@ -55,51 +56,93 @@ class TaskContext:
             self._progress(message, done, total)
 
 
-class Target:
-    """A function with what is to be known of its signature: found out once, used for every call."""
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The arguments that a function takes by name."""
 
-    __slots__ = ("_accepted", "_any", "_required", "context", "function", "is_async", "name")
+    accepted: frozenset[str]
+    required: frozenset[str]
+    #: It takes any others too (``**kwargs``).
+    any: bool = False
+    #: Name of the parameter that wants the `TaskContext`.
+    context: str | None = None
+
+    @classmethod
+    def of(cls, name: str, function: Callable[..., Any]) -> Signature:
+        """A function's signature. Raises `AgentError` if it cannot be called by names alone."""
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except ValueError:  # some built-in functions have none
+            return cls(frozenset(), frozenset(), any=True)
+        for parameter in parameters:
+            if parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is parameter.empty:
+                raise AgentError(_by_position(name, parameter.name))
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        context = next((p.name for p in named if _wants_context(p.annotation)), None)
+        required = frozenset(p.name for p in named if p.default is p.empty)
+        return cls(
+            frozenset(p.name for p in named) - {context},
+            required - {context},
+            any(p.kind is p.VAR_KEYWORD for p in parameters),
+            context,
+        )
+
+    @classmethod
+    def of_source(cls, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Signature:
+        """The signature as it is written, of a function that is not decorated. Raises `AgentError` as `of` does."""
+        args = function.args
+        positional = [*args.posonlyargs, *args.args]
+        without_default = positional[: len(positional) - len(args.defaults)]
+        if by_position := [arg.arg for arg in args.posonlyargs if arg in without_default]:
+            raise AgentError(_by_position(function.name, by_position[0]))
+        optional = [arg for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if default is not None]
+        named = [*args.args, *args.kwonlyargs]
+        context = next((a.arg for a in named if a.annotation and _wants_context(ast.unparse(a.annotation))), None)
+        required = frozenset(
+            arg.arg for arg in named if arg in without_default or (arg in args.kwonlyargs and arg not in optional)
+        )
+        accepted = frozenset(arg.arg for arg in named)
+        return cls(accepted - {context}, required - {context}, args.kwarg is not None, context)
+
+    def fault(self, name: str, given: Mapping[str, object]) -> str | None:
+        """What is wrong with calling the function `name` with arguments of these names, or None."""
+        if not self.required <= given.keys():
+            missing = ", ".join(f"'{argument}'" for argument in sorted(self.required - given.keys()))
+            return f"function '{name}' needs {missing}, to be given in `parameters`"
+        unknown = None if self.any else next((argument for argument in given if argument not in self.accepted), None)
+        if unknown is None:
+            return None
+        takes = ", ".join(sorted(self.accepted)) or "none"
+        hint = did_you_mean(unknown, self.accepted)
+        return f"function '{name}' has no parameter '{unknown}'{hint} (it takes: {takes})"
+
+
+class Target:
+    """A function with what is to be known of it: found out once, used for every call."""
+
+    __slots__ = ("function", "is_async", "name", "signature")
 
     def __init__(self, name: str, function: Any) -> None:
-        """Raises `AgentError` if it cannot be called by keywords alone."""
+        """Raises `AgentError` if it cannot be called as a task."""
         if not callable(function):
             raise AgentError(f"'{name}' is no function but a {type(function).__name__}")
         self.name = name
         self.function: Callable[..., Any] = function
+        self.signature = Signature.of(name, function)
         self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - an object whose __call__ is async
         )
-        try:
-            parameters = list(inspect.signature(function).parameters.values())
-        except ValueError:  # some built-in functions have no signature
-            parameters = [inspect.Parameter("parameters", inspect.Parameter.VAR_KEYWORD)]
-        for parameter in parameters:
-            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY and parameter.default is parameter.empty:
-                raise AgentError(f"'{name}' takes '{parameter.name}' by position only: arguments of tasks have names")
-        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        #: Name of the parameter that wants the `TaskContext`.
-        self.context = next((p.name for p in named if _wants_context(p.annotation)), None)
-        given = [p for p in named if p.name != self.context]
-        self._accepted = frozenset(p.name for p in given)
-        self._required = frozenset(p.name for p in given if p.default is p.empty)
-        self._any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-
-    def fault(self, names: Mapping[str, object]) -> str | None:
-        """What is wrong with calling it with arguments of these names, or None."""
-        if missing := sorted(self._required - names.keys()):
-            return f"function '{self.name}' needs {_listed(missing)}: give {_them(missing)} in `parameters`"
-        unknown = [] if self._any else [name for name in names if name not in self._accepted]
-        if unknown:
-            takes = ", ".join(sorted(self._accepted)) or "none"
-            hint = did_you_mean(unknown[0], self._accepted)
-            return f"function '{self.name}' has no parameter {_listed(unknown)}{hint} (it takes: {takes})"
-        return None
 
     def arguments(self, parameters: Mapping[str, Any], context: Callable[[], TaskContext]) -> dict[str, Any]:
-        """The keyword arguments of one call: copies, so that the function may do with them what it wants."""
+        """The keyword arguments of one call: copies, so that the function may do with them what it wants.
+
+        Raises `AgentError` if they do not fit.
+        """
+        if fault := self.signature.fault(self.name, parameters):
+            raise AgentError(fault)
         arguments = copy.deepcopy(dict(parameters)) if parameters else {}
-        if self.context is not None:
-            arguments[self.context] = context()
+        if self.signature.context is not None:
+            arguments[self.signature.context] = context()
         return arguments
 
     def call(self, arguments: dict[str, Any]) -> Any:
@@ -116,18 +159,14 @@ async def _awaited(answer: Any) -> Any:
     return await answer
 
 
+def _by_position(name: str, parameter: str) -> str:
+    return f"function '{name}' takes '{parameter}' by position only, but the arguments of tasks have names"
+
+
 def _wants_context(annotation: object) -> bool:
     if isinstance(annotation, str):
-        return annotation.rpartition(".")[2].strip("\"' ") == _CONTEXT
+        return annotation.strip("\"' ").rpartition(".")[2] == _CONTEXT
     return annotation is TaskContext
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
-
-
-def _them(names: Sequence[str]) -> str:
-    return "it" if len(names) == 1 else "them"
 
 
 def answer_of(value: Any, declared: Sequence[str], outputs: Callable[[], Path]) -> dict[str, Any]:

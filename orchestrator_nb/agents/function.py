@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_nb.agents import imports
-from orchestrator_nb.agents.calls import Target, TaskContext, answer_of
+from orchestrator_nb.agents.calls import Signature, Target, TaskContext, answer_of
 from orchestrator_nb.agents.child import run_child
 from orchestrator_nb.agents.threads import in_thread
 from orchestrator_nb.core.ids import did_you_mean
@@ -38,12 +38,14 @@ class FunctionAgent:
         reference = assignment.work.function
         if not reference:
             return f"task '{assignment.task.id}' has no `function`"
-        if not reference.startswith(":"):
-            return imports.fault_of(reference, _roots(assignment))
-        if assignment.task.isolate == "process":
-            return _cannot_be_isolated(reference)
+        parameters = assignment.work.parameters
         try:
-            return _handed_in(reference, assignment).fault(assignment.work.parameters)
+            if reference.startswith(":"):
+                if assignment.task.isolate == "process":
+                    return _cannot_be_isolated(reference)
+                return _handed_in(reference, assignment).signature.fault(reference, parameters)
+            written = imports.written(reference, _roots(assignment))
+            return Signature.of_source(written).fault(reference, parameters) if written else None
         except AgentError as error:
             return str(error)
 
@@ -57,8 +59,6 @@ class FunctionAgent:
         target = self._targets.get(work.function or "")
         if target is None:
             target = self._targets[work.function or ""] = await _resolved(assignment)
-        if fault := target.fault(work.parameters):
-            return Failure(fault, kind="preflight")
         if target.is_async:
             arguments = target.arguments(work.parameters, lambda: _context(assignment, services))
             value = await target.function(**arguments)

@@ -51,26 +51,32 @@ def load(reference: str, roots: Sequence[str]) -> Any:
     return target
 
 
-def fault_of(reference: str, roots: Sequence[str]) -> str | None:
-    """What keeps ``module:name`` from being loaded, or None; nothing is imported to find out."""
-    try:
-        module_name, name = _parts(reference)
-    except AgentError as error:
-        return str(error)
+def written(reference: str, roots: Sequence[str]) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """The function that ``module:name`` names as it is written; nothing is imported to find it.
+
+    None if what there is cannot be judged from the source alone: a decorated function, a class, something imported.
+    Raises `AgentError` if it is certain that it cannot be loaded.
+    """
+    module_name, name = _parts(reference)
     source = source_of(module_name, roots)
     if source is None:
-        return None if _find(module_name, roots) else _no_module(module_name, roots)
+        if _find(module_name, roots) is None:
+            raise AgentError(_no_module(module_name, roots))
+        return None
     try:
         tree = ast.parse(source.read_bytes(), source)
     except (SyntaxError, ValueError) as error:
-        return f"module '{module_name}' cannot be imported: {error}"
+        raise AgentError(f"module '{module_name}' cannot be imported: {error}") from None
     except OSError:
         return None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            return None if node.decorator_list else node
     names = set(_names(tree))
     first = name.partition(".")[0]
     if first in names or "*" in names or "__getattr__" in names:
         return None
-    return f"module '{module_name}' ({source}) has no function '{name}'{did_you_mean(first, names)}"
+    raise AgentError(f"module '{module_name}' ({source}) has no function '{name}'{did_you_mean(first, names)}")
 
 
 def source_of(module_name: str, roots: Sequence[str]) -> Path | None:

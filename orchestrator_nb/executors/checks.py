@@ -26,7 +26,7 @@ async def run_checks(assignment: Assignment, services: Services) -> Failure | No
         except AgentError as error:
             return Failure(f"Check could not run, so it is unknown and not passed: {text}: {error}", "check")
         end = await process.wait()
-        if end != Exit(0, leftovers=end.leftovers):
+        if end.code != 0 or end.reason != "exited":
             return await asyncio.to_thread(_failure, text, end, log)
     return None
 

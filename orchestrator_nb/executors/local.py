@@ -84,14 +84,15 @@ class LocalExecutor:
             finally:
                 if services.processes:
                     await services.end_processes(self._settings.grace)
-            if type(result) is _Passed:
+            if isinstance(result, _Passed):
                 execution = await _promoted(result, assignment)
                 return msgspec.structs.replace(execution, duration=monotonic() - started)
+            return Execution(result, monotonic() - started)
         except OrchestratorError as error:
-            result = Failure(str(error), kind="storage")
+            failure = Failure(str(error), kind="storage")
         except Exception as error:  # noqa: BLE001 - one attempt's trouble never ends the run
-            result = Failure(summary_of(error))
-        return Execution(result, monotonic() - started)  # type: ignore[arg-type]
+            failure = Failure(summary_of(error))
+        return Execution(failure, monotonic() - started)
 
     async def _attempt_within(
         self, seconds: float, assignment: Assignment, services: LocalServices
@@ -134,9 +135,7 @@ class LocalExecutor:
             return Failure(f"agent '{kind}' returned {type(outcome).__name__}, which is no outcome")
         return outcome
 
-    async def _checked(
-        self, success: Success, assignment: Assignment, services: LocalServices
-    ) -> Failure | _Passed:
+    async def _checked(self, success: Success, assignment: Assignment, services: LocalServices) -> Failure | _Passed:
         """Hold the success against what the task declares: outputs, result, checks."""
         task = assignment.task
         names = tuple(dict.fromkeys((*task.outputs, *success.outputs)))
@@ -160,12 +159,11 @@ class LocalExecutor:
         return _Passed(success, reading, outputs)
 
     async def _collected(self, assignment: Assignment, names: tuple[str, ...]) -> Outputs:
-        return await asyncio.to_thread(self._collect, assignment, names) if names else _NO_OUTPUTS
-
-    def _collect(self, assignment: Assignment, names: tuple[str, ...]) -> Outputs:
+        if not names:
+            return _NO_OUTPUTS
         session = SessionDir(Path(assignment.run.directory))
-        attempt = session.attempt(assignment.task.id, assignment.attempt)
-        return collect_outputs(session.root, f"{attempt}/outputs", names, self._settings.output_cap)
+        directory = f"{session.attempt(assignment.task.id, assignment.attempt)}/outputs"
+        return await asyncio.to_thread(collect_outputs, session.root, directory, names, self._settings.output_cap)
 
 
 _NO_OUTPUTS = Outputs((), ())

@@ -101,7 +101,7 @@ def _result(task: TaskState, read: Callable[[Artifact], bytes]) -> Any:
             return content.decode("utf-8", "replace")
         try:
             value = msgspec.json.decode(content)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise OrchestratorError(f"{task.result.path} is no JSON: {error}") from None
     return report_from(value) if task.format == "report" else value
 

@@ -27,11 +27,10 @@ from typing import Any, Unpack, overload
 from pydantic import ValidationError
 
 from orchestrator_nb.core.checks import check
-from orchestrator_nb.core.faults import refuse
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.ids import did_you_mean, is_identifier
 from orchestrator_nb.core.models import Dependency, DependencyKind, Limits, Merge, Param, Phase, Plan, Task
-from orchestrator_nb.core.values import Reference, places, scan
+from orchestrator_nb.core.values import Reference, as_text, places, scan
 from orchestrator_nb.errors import PlanError
 from orchestrator_nb.planning.handles import CommonOptions, TaskFunction, TaskHandle, TaskOptions, Value, plain
 from orchestrator_nb.planning.loaded import LoadedPlan
@@ -111,8 +110,9 @@ class PlanBuilder:
 
     def shell(self, command: str | Sequence[Any], **options: Unpack[TaskOptions]) -> TaskHandle:
         """Add a command: a list of arguments, or one string for the shell (in which no values are put)."""
-        words = command.split() if isinstance(command, str) else [str(part) for part in command]
-        return self._add(Path(words[0]).name if words else "shell", {"command": plain(command, "command")}, options)
+        work = command if isinstance(command, str) else [as_text(plain(part, "command")) for part in command]
+        words = command.split() if isinstance(command, str) else work
+        return self._add(Path(words[0]).name if words else "shell", {"command": work}, options)
 
     def notebook(
         self, path: Any, parameters: Mapping[str, Any] | None = None, **options: Unpack[TaskOptions]
@@ -288,5 +288,5 @@ def _checked(raw: Mapping[str, Any]) -> Plan:
     try:
         return Plan.model_validate(raw)
     except ValidationError as error:
-        refuse(faults_of(error.errors(include_url=False), raw))
-        raise
+        faults = faults_of(error.errors(include_url=False), raw)
+    raise PlanError("\n".join(map(str, faults)), tuple(faults))

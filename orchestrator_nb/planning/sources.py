@@ -41,7 +41,7 @@ def plan_from(source: Any, *, agents: Collection[str] | None = None) -> LoadedPl
             f"a plan is a Plan, a PlanBuilder, or the path of a file or folder, not {type(source).__name__}"
         )
     path = Path(source)
-    if _is_folder(path):
+    if source and _is_folder(path):
         return load_folder(path, agents=agents)
     if isinstance(source, str) and not source.endswith(SUFFIXES):
         raise OrchestratorError(_no_prompts(source))

@@ -94,7 +94,7 @@ class Files:
             self._tasks_due[event.task] = None
             if has_result(event):
                 self._noted.add(event.task)
-            if has_result(event) or self._derived:
+            if self._derived or _is_data(event):
                 self._result(event, state)
         elif type(event) is e.ProcessStarted:
             self._process_started(event)

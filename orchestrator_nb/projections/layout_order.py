@@ -1,9 +1,9 @@
 """The order within each layer: as few crossings of edges as a bounded amount of work finds.
 
-Third step of layered drawing. From an order found depth first, each layer is sorted by the mean place of its neighbours
-(barycentre sweeps, down and up); the best order seen is then sifted: each item moves to the best place of its layer.
-Small graphs get many tries, each from the best order so far with one layer shuffled. The amount of work is counted in
-steps, not in time, so that the same graph always gets the same picture.
+Third step of layered drawing. From a first order, each layer is sorted by the mean place of its neighbours (barycentre
+sweeps, down and up); the best order seen is then sifted: each item moves to the best place of its layer. Several first
+orders are tried: by relaxation, depth first, and for small graphs many times the best so far with one layer shuffled.
+Work is counted in steps, not in time, so that the same graph always gets the same picture.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from itertools import cycle
+from math import sqrt
 
 from orchestrator_nb.projections.layout_ranks import Layers
 
 #: Steps (an item or an edge looked at once) that a small graph may cost, and what each part of a larger one takes off.
 STEPS = 350_000
 STEPS_LESS = 24
+#: How often all layers relax before the first try.
+RELAXATIONS = 25
 #: Tries that a small graph gets at most, and sweeps without gain after which a try gives up.
 MOST_TRIES = 40
 PATIENCE = 5
@@ -74,21 +77,23 @@ class _Order:
     def run(self) -> None:
         """Try until nothing crosses or the steps are used up; leave the best order in the layers."""
         self.depth_first(self.layers, self.after)
-        best = self.improve()
-        kept = self.copy()
+        best, kept = self.crossings(), self.copy()
         seed = 1
-        for attempt in range(1, MOST_TRIES):
+        for attempt in range(MOST_TRIES):
             if best == 0 or self.steps <= 0:
                 break
-            if attempt == 1:
+            if attempt == 0:
+                self.relax()
+            elif attempt == 1:
+                self.depth_first(self.layers, self.after)
+            elif attempt == 2:
                 self.depth_first(self.layers[::-1], self.before)
             else:
                 seed = self.shuffle_one(seed)
             crossings = self.improve()
             if crossings < best:
                 best, kept = crossings, self.copy()
-            else:
-                self.restore(kept)
+            self.restore(kept)
 
     def improve(self) -> int:
         """Sweep while that helps, sift the best order found; return its crossings."""
@@ -144,6 +149,29 @@ class _Order:
                         found[where[item]].append(item)
                         stack.extend(near[item][::-1])
         self.restore(found if layers is self.layers else found[::-1])
+
+    def relax(self) -> None:
+        """Move each item to the mean of its neighbours on both sides, again and again, and order the layers by that.
+
+        Each layer keeps its middle and its extent, so what is left is the longest wave across the layers: it untwists
+        graphs of many layers, which sweeps from layer to layer cannot.
+        """
+        place = self.place
+        both = [before + after for before, after in zip(self.before, self.after, strict=True)]
+        for turn in range(RELAXATIONS):
+            for layer in self.layers[:: -1 if turn % 2 else 1]:
+                means = [
+                    sum([place[end] for end in both[item]]) / len(both[item]) if both[item] else place[item]
+                    for item in layer
+                ]
+                middle = sum(means) / len(means)
+                extent = sqrt(sum([(mean - middle) ** 2 for mean in means]) / len(means)) or 1.0
+                for item, mean in zip(layer, means, strict=True):
+                    place[item] = (mean - middle) / extent
+        for layer in self.layers:
+            layer.sort(key=place.__getitem__)
+            self.settle(layer)
+        self.steps -= RELAXATIONS * self.parts
 
     def shuffle_one(self, seed: int) -> int:
         """Shuffle one layer, both chosen by a linear congruential sequence; return its next member."""

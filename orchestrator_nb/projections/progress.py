@@ -107,7 +107,7 @@ def time_left(state: State, now: float) -> float | None:
     left = [0.0] * len(plan)
     usual = _usual_durations(state, plan)
     for task in state.by_index:
-        if task.status.settled:
+        if task.settled:
             continue
         if task.status in _WAITING_FOR_PEOPLE:
             return None

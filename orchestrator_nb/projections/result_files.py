@@ -43,7 +43,11 @@ def json_markdown(value: Any, limit: int = MAX_TEXT) -> str:
     """A JSON value: a table if it is a small object of short values, else an indented block."""
     if isinstance(value, dict) and 0 < len(value) <= _FIGURES and all(map(_is_short, value.values())):
         return figures_table([("", value)])
-    return fence(json.dumps(value, indent=2, ensure_ascii=False), "json", limit)
+    try:
+        text = msgspec.json.format(json.dumps(value, ensure_ascii=False), indent=2)
+    except RecursionError:
+        return "_(nested too deeply to be shown)_\n"
+    return fence(text, "json", limit)
 
 
 def _is_short(value: Any) -> bool:
@@ -68,5 +72,5 @@ def decode_result(content: bytes) -> Any:
     """The JSON value in a result file; its text if it is none."""
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return content.decode("utf-8", "replace")

@@ -99,6 +99,8 @@ def _work(work: Work) -> str:
 
 def _parameters(state: State, spec: Task) -> str:
     """The plan's parameters that the task names."""
+    if not state.params:
+        return ""
     named = spec.model_dump_json()
     rows = [
         (code(f"${{params.{name}}}"), code(json.dumps(value, ensure_ascii=False), 500))

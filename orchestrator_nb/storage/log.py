@@ -94,7 +94,7 @@ class EventLog:
             sync_interval: Seconds that an event may wait for its sync to begin.
 
         Raises:
-            SessionCorrupt: A record is damaged (`read_records`).
+            SessionCorrupt: A record is damaged; `SessionError`: a newer release wrote it (`read_records`).
             SessionLocked: Another process is writing this log.
             StorageError: The file cannot be opened, read or written.
         """

@@ -52,7 +52,7 @@ class Chain:
         """Verify and yield what follows in the open file, up to its present end.
 
         What is yielded is on stable storage: nothing may be shown that a power cut could take back. Raises
-        `SessionCorrupt` at the first bad record, after all good ones were yielded.
+        `SessionCorrupt`, or `SessionError` for what a newer release wrote, after all good records were yielded.
         """
         size = os.fstat(fd).st_size
         if size < self.offset:
@@ -77,32 +77,37 @@ class Chain:
         self.tail = size - self.offset
 
     def _verify(self, lines: bytes) -> tuple[list[Record], SessionError | None]:
+        """The good records of these lines, and what is wrong with the line after them."""
         records = []
         seq, crc, offset = self.seq, self.crc, self.offset
-        fault = None
+        damage = unknown = ""
         for line in lines[:-1].split(b"\n"):
             check = crc32(line[:-TAIL_LENGTH], crc)
             if line[-TAIL_LENGTH:] != TAIL % check:
-                fault = _what_is_wrong(line, seq + 1)
+                damage = _what_is_wrong(line, seq + 1)
                 break
             try:
                 record = _decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                fault = f"it is no event that this release knows ({error}); was it written by a newer one?"
+                unknown = str(error)
                 break
             if record.seq != seq + 1:
-                fault = _wrong_place(record.seq, seq + 1)
+                damage = _wrong_place(record.seq, seq + 1)
                 break
             records.append(record)
             seq, crc, offset = seq + 1, check, offset + len(line) + 1
         first = records[0].event if records and self.seq == 0 else None
         self.seq, self.crc, self.offset = seq, crc, offset
         if isinstance(first, SessionCreated) and first.format > FORMAT:
-            return [], SessionError(
-                f"{self.path} was written by orchestrator_nb {first.version} in log format {first.format}; "
-                f"this release reads formats up to {FORMAT}: upgrade orchestrator_nb"
-            )
-        return records, self._damaged(fault) if fault else None
+            return [], self._too_new(f"its format is {first.format}, by orchestrator_nb {first.version}")
+        if unknown:
+            return records, self._too_new(f"record {seq + 1} at byte {offset} is intact, but {unknown}")
+        return records, self._damaged(damage) if damage else None
+
+    def _too_new(self, reason: str) -> SessionError:
+        return SessionError(
+            f"{self.path} was written by a newer release ({reason}); this one reads format {FORMAT}: upgrade it"
+        )
 
     def _damaged(self, reason: str) -> SessionCorrupt:
         return SessionCorrupt(
@@ -142,6 +147,7 @@ def read_records(path: Path, on_tail: Callable[[int], object] | None = None) -> 
 
     Raises:
         SessionCorrupt: At the first damaged record: names the file, the byte, the record and the reason.
+        SessionError: A newer release wrote it.
         StorageError: The file cannot be read.
     """
     chain = Chain(path)
@@ -187,7 +193,7 @@ class LogFollower:
                 records.append(record)
             if not records and not os.path.samestat(os.stat(self.path), os.fstat(self._fd)):  # noqa: PTH116
                 raise FileNotFoundError(errno.ENOENT, "replaced")
-        except SessionCorrupt:
+        except SessionError:
             if not records:
                 raise
         except OSError as error:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -71,7 +71,7 @@ class SupervisedProcess:
         self.end(structs.replace(GONE, note=f"process {self.pid}, or one below it, could not be killed"))
         return self._exit.result()
 
-    async def output(self) -> AsyncIterator[bytes]:
+    async def output(self) -> AsyncGenerator[bytes, None]:
         """The log's bytes in chunks as they arrive, until the process has exited and all was read."""
         pause = LOOK
         with await self._open_log() as log:

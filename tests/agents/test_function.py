@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextvars
 import functools
@@ -11,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator_nb.agents.calls import TaskContext
+from orchestrator_nb.agents.calls import Signature, TaskContext
 from orchestrator_nb.core.events import TaskProgressed
 from orchestrator_nb.core.ports import Timeout
 from tests.agents.lab import Lab
 
-MODULE = '''
+MODULE = """
 import asyncio, os, sys, time
 from orchestrator_nb.core.reports import Finding, Report
 
@@ -60,7 +61,7 @@ def answers_a_set():
 
 def pid():
     return os.getpid()
-'''
+"""
 
 THREAD_AND_PROCESS = pytest.mark.parametrize("isolate", ["thread", "process"])
 
@@ -127,7 +128,7 @@ def test_an_exception_is_told_with_its_place(lab: Lab, isolate: str) -> None:
 @pytest.mark.parametrize(
     ("function", "parameters", "words", "kind"),
     [
-        ("fun.work:add", {}, "needs 'a': give it in `parameters`", "preflight"),
+        ("fun.work:add", {}, "needs 'a', to be given in `parameters`", "preflight"),
         ("fun.work:add", {"a": 1, "bb": 2}, "no parameter 'bb'; did you mean 'b'? (it takes: a, b)", "preflight"),
         ("fun.work:ad", {"a": 1}, "has no function 'ad'; did you mean 'add'?", "preflight"),
         ("fun.work:__doc__", {}, "is no function but a NoneType", "preflight"),
@@ -177,7 +178,29 @@ def test_a_function_that_was_not_handed_in_again_is_named(lab: Lab) -> None:
 def test_preflight_finds_a_missing_function_without_importing(lab: Lab) -> None:
     assert lab.preflight(function="fun.work:add", parameters={"a": 1}) is None
     assert "did you mean 'add'?" in (lab.preflight(function="fun.work:ad") or "")
+    assert "needs 'a', to be" in (lab.preflight(function="fun.work:add") or "")
+    fault = lab.preflight(function="fun.work:add", parameters={"a": 1, "bb": 2})
+    assert fault == "function 'fun.work:add' has no parameter 'bb'; did you mean 'b'? (it takes: a, b)"
+    assert lab.preflight(function="fun.work:about") is None
     assert "has no `function`" in (lab.preflight(agent="function") or "")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(a, b=1, *, c, d=2): pass",
+        "def f(a, ctx: TaskContext): pass",
+        "async def f(ctx: 'calls.TaskContext', **more): pass",
+        "def f(*args): pass",
+        "def f(a=1, /, b=2): pass",
+    ],
+)
+def test_a_signature_reads_the_same_from_the_source(source: str) -> None:
+    names: dict[str, Any] = {"TaskContext": TaskContext}
+    exec(source, names)
+    (function,) = ast.parse(source).body
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    assert Signature.of_source(function) == Signature.of("f", names["f"])
 
 
 def test_async_functions_run_on_the_runs_loop(lab: Lab) -> None:
@@ -231,6 +254,8 @@ def test_keywords_and_positions(lab: Lab) -> None:
     assert here(lab, anything, parameters={"x": 1, "y": 2}) == {"x": 1, "y": 2}
     lab.context.functions[":g"] = by_position  # type: ignore[index]
     assert "takes 'a' by position only" in lab.fail(function=":g").error
+    (lab.base / "fun" / "position.py").write_text("def f(a, /): pass\n")
+    assert "takes 'a' by position only" in (lab.preflight(function="fun.position:f") or "")
 
 
 def test_a_context_is_recognised_by_class_and_by_name(lab: Lab) -> None:

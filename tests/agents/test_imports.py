@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_nb.agents.imports import fault_of, load, source_of
+from orchestrator_nb.agents.imports import load, source_of, written
 from orchestrator_nb.errors import AgentError
 
 
@@ -86,10 +86,10 @@ def test_a_name_that_is_loaded_from_elsewhere_is_refused(tmp_path: Path) -> None
 def test_a_bad_reference_is_explained_before_and_during_the_run(tmp_path: Path, reference: str, words: str) -> None:
     write(tmp_path / "imp_e" / "tools.py", "def parse(): pass\n")
     write(tmp_path / "imp_e" / "syntax.py", "def f(:\n")
-    assert words in (fault_of(reference, [str(tmp_path)]) or "")
-    with pytest.raises(AgentError) as error:
-        load(reference, [str(tmp_path)])
-    assert words in str(error.value)
+    for look in (written, load):
+        with pytest.raises(AgentError) as error:
+            look(reference, [str(tmp_path)])  # type: ignore[operator]
+        assert words in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,10 @@ def test_looking_before_the_run_imports_nothing(tmp_path: Path) -> None:
     source = write(tmp_path / "imp_g" / "tools.py", "raise SystemExit\ndef f(): pass\n")
     write(tmp_path / "imp_g" / "__init__.py", "raise SystemExit\n")
     write(tmp_path / "imp_h.py", "from os.path import *\n")
-    assert fault_of("imp_g.tools:f", [str(tmp_path)]) is None
-    assert fault_of("imp_h:anything", [str(tmp_path)]) is None
-    assert fault_of("math:sqrt", [str(tmp_path)]) is None
+    found = written("imp_g.tools:f", [str(tmp_path)])
+    assert found is not None
+    assert found.name == "f"
+    assert written("imp_h:anything", [str(tmp_path)]) is None
+    assert written("math:sqrt", [str(tmp_path)]) is None
     assert source_of("imp_g.tools", [str(tmp_path)]) == source
     assert "imp_g" not in sys.modules

@@ -41,7 +41,7 @@ def test_bash_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_standard_output_is_the_result_and_standard_error_is_not(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
-    assert lab.succeed(command='echo \'{"n": 1}\'; echo careful >&2', result="json") == {"n": 1}
+    assert lab.succeed(command="echo '{\"n\": 1}'; echo careful >&2", result="json") == {"n": 1}
     assert lab.read("attempts/T-01/1/log") == b'{"n": 1}\n'
     assert lab.read("attempts/T-01/1/log.stderr") == b"careful\n"
 

@@ -40,7 +40,10 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "id": (lambda p: p["tasks"][2].update(id="d"), "- c\n+ d"),
     "command": (lambda p: p["tasks"][1].update(command=["z"]), '~ b.command: ["x"] -> ["z"]'),
     "agent": (lambda p: p["tasks"][0].update(agent="simulated"), "~ a.agent: human -> simulated"),
-    "parameter of a task": (lambda p: p["tasks"][1].update(parameters={"n": 2}), '~ b.parameters: {"n": 1} -> {"n": 2}'),
+    "parameter of a task": (
+        lambda p: p["tasks"][1].update(parameters={"n": 2}),
+        '~ b.parameters: {"n": 1} -> {"n": 2}',
+    ),
     "type of a parameter": (
         lambda p: p["tasks"][1].update(parameters={"n": True}),
         '~ b.parameters: {"n": 1} -> {"n": true}',

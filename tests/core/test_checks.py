@@ -238,7 +238,10 @@ def test_inputs_in_the_form_of_S2_are_outputs_of_dependencies() -> None:
         ({"merge": {"tasks": ["t", "t"]}}, "warning: merge: 't' is named twice"),
         ({"limits": {"resources": {"dB": 2}}}, "warning: no task holds the lock 'dB'; did you mean 'db'?"),
         ({"params": {"x": {"type": "int", "default": "a"}}}, "the default of parameter 'x' must be a whole number"),
-        ({"params": {"x": {"default": "c", "choices": ["a", "b"]}}}, "the default of parameter 'x' must be one of a, b"),
+        (
+            {"params": {"x": {"default": "c", "choices": ["a", "b"]}}},
+            "the default of parameter 'x' must be one of a, b",
+        ),
         ({"params": {"x": {"type": "int", "choices": ["a"]}}}, "the choices of parameter 'x' must be"),
         ({"params": {"x": {"default": 1, "required": True}}}, "parameter 'x' has a default and is required"),
         ({"title": "a\0b"}, "NUL"),

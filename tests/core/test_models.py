@@ -156,7 +156,9 @@ def test_paths_inside(path: str) -> None:
     assert is_inside(path)
 
 
-@pytest.mark.parametrize("path", ["", ".", "./", "/a", "..", "../a", "a/../b", "a/..", "C:x", "a\\b", "a\nb", "\0", "\ud800"])
+@pytest.mark.parametrize(
+    "path", ["", ".", "./", "/a", "..", "../a", "a/../b", "a/..", "C:x", "a\\b", "a\nb", "\0", "\ud800"]
+)
 def test_paths_outside(path: str) -> None:
     assert not is_inside(path)
 

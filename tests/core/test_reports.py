@@ -11,7 +11,7 @@ import pytest
 from orchestrator_nb.core.reports import Finding, Report, report_from, report_from_sarif, severity_of
 from orchestrator_nb.errors import AgentError
 
-BAD_CODE = '''import os, subprocess
+BAD_CODE = """import os, subprocess
 
 
 def run(command):
@@ -20,7 +20,7 @@ def run(command):
     for item in command:
         if item:
             subprocess.call(item)
-'''
+"""
 
 
 def sarif(result: dict[str, Any], **run: Any) -> dict[str, Any]:

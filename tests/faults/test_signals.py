@@ -119,6 +119,7 @@ STATES: dict[str, Callable[[Path], Live]] = {
 }
 #: Where it is not what it is while running: a signal that comes when nothing is left to stop or is halted already.
 OTHERWISE = {
+    ("halting", QUIT): (131, "halted"),
     ("halting", INT): (130, "halted"),
     ("resumed", INT): (0, "completed"),
 }

@@ -88,4 +88,6 @@ def test_long_lists_are_cut_and_say_where_the_rest_is() -> None:
 
 def test_nothing_at_all_is_a_document_too() -> None:
     assert merge("structured", Collection("Empty", ())) == "# Empty\n\n## Summary\n\n- Tasks delivered: 0 of 0\n"
-    assert "No findings." in merge("structured", Collection("T", (Contribution("Agent-01", "a", "a", result=Report("ok")),)))
+    assert "No findings." in merge(
+        "structured", Collection("T", (Contribution("Agent-01", "a", "a", result=Report("ok")),))
+    )

@@ -70,7 +70,9 @@ def test_handles_in_texts_lists_and_mappings_are_values() -> None:
     n = plan.param("n", 3)
     a = plan.shell(["x"], id="a", outputs=["out.csv"])
     plan.agent("simulated", f"Read {a.output('out.csv')}, {a['key']} and {n}", id="b")
-    plan.notebook(Path("n.ipynb"), {"x": [a, {"y": a["k"]}], "n": n}, id="c", env={"N": n}, inputs=[a.output("out.csv")])
+    plan.notebook(
+        Path("n.ipynb"), {"x": [a, {"y": a["k"]}], "n": n}, id="c", env={"N": n}, inputs=[a.output("out.csv")]
+    )
     plan.shell(["y", n, 4, a], id="d", checks=[["test", n]])
     built = plan.build()
     assert built["b"].prompt == "Read ${output.a:out.csv}, ${value.a:key} and ${params.n}"
@@ -152,7 +154,12 @@ def test_phases_limits_merge_and_fallback() -> None:
     phase = plan.phase("p", "Phase", max_parallel=1)
     plan.shell(["x"], phase=phase, fallback={"function": count, "parameters": {"paths": []}}, ok_exit_codes={0, 1})
     built = plan.build()
-    assert (built.title, built.description, built.limits.max_parallel, built.merge.strategy) == ("T", "D", 2, "concatenate")
+    assert (built.title, built.description, built.limits.max_parallel, built.merge.strategy) == (
+        "T",
+        "D",
+        2,
+        "concatenate",
+    )
     assert built.phases[0].max_parallel == 1
     fallback = built["x"].fallback
     assert fallback is not None
@@ -206,7 +213,7 @@ def test_names_are_given_once_and_other_plans_are_not_mixed_in() -> None:
         plan.param("a-b")
     with pytest.raises(TypeError, match="cannot be looped over"):
         list(a)
-    with pytest.raises(KeyError, match="did you mean 'a'"):
+    with pytest.raises(KeyError, match="no task has the id 'A'"):
         plan["A"]
 
 

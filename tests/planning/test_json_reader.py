@@ -15,7 +15,7 @@ from tests.plans import PLANS, VALUES
 
 
 @given(PLANS | VALUES)
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_reads_what_json_writes_and_marks_it_as_the_yaml_reader_does(data: Any) -> None:
     text = json.dumps(data, indent=1)
     assert read_json(text) == (data, [])

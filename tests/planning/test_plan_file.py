@@ -199,7 +199,7 @@ def test_rule_of_S0_is_asked_for() -> None:
 
 
 @given(spoilt_plans())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_anything_can_be_loaded_and_no_fault_lacks_words(raw: Any) -> None:
     loaded = parse_plan(json.dumps(raw, indent=1), kind="json", agents=["shell"])
     assert loaded.plan is not None or loaded.errors
@@ -211,7 +211,7 @@ def test_anything_can_be_loaded_and_no_fault_lacks_words(raw: Any) -> None:
 
 
 @given(PLANS)
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_what_is_written_in_yaml_and_json_is_the_same_plan(raw: dict[str, Any]) -> None:
     text = json.dumps(raw)
     assert parse_plan(text, kind="json").plan == parse_plan(text, kind="yaml").plan == Plan.model_validate(raw)

@@ -78,14 +78,14 @@ def test_bad_plans(raw: dict[str, Any]) -> None:
 
 
 @given(PLANS)
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_every_plan_of_the_grammar_is_accepted_by_both(raw: dict[str, Any]) -> None:
     assert accepted(raw)
     assert VALIDATOR.is_valid(raw), next(VALIDATOR.iter_errors(raw))
 
 
 @given(spoilt_plans())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_both_agree_on_plans_that_are_slightly_wrong(raw: Any) -> None:
     assert accepted(raw) == VALIDATOR.is_valid(raw)
 

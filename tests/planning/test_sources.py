@@ -39,7 +39,9 @@ def test_agents_are_checked_when_the_caller_names_them(tmp_path: Path) -> None:
         assert "unknown agent 'nobody'" in str(plan_from(source, agents=["shell"]).errors[0])
 
 
-@pytest.mark.parametrize("prompt", ["Review the package in ./src", "x" * 5000, "a\0b", "", "plan.toml", "Fix\nplan.yaml now"])
+@pytest.mark.parametrize(
+    "prompt", ["Review the package in ./src", "x" * 5000, "a\0b", "", "plan.toml", "Fix\nplan.yaml now"]
+)
 def test_a_prompt_says_that_it_is_one(prompt: str) -> None:
     with pytest.raises(OrchestratorError, match="later version") as caught:
         plan_from(prompt)

@@ -67,7 +67,11 @@ def test_a_folder_as_S2_has_it(tmp_path: Path) -> None:
     assert said(loaded) == []
     plan = loaded.require()
     assert (plan.title, plan.limits.max_parallel, loaded.base) == ("Parser", 3, tmp_path)
-    assert [task.id for task in plan.tasks] == ["01-analysis/01-run", "01-analysis/02-categorize", "02-planning/03-plan"]
+    assert [task.id for task in plan.tasks] == [
+        "01-analysis/01-run",
+        "01-analysis/02-categorize",
+        "02-planning/03-plan",
+    ]
     assert [(phase.id, phase.max_parallel) for phase in plan.phases] == [("01-analysis", 6), ("02-planning", None)]
     run, categorize, _ = plan.tasks
     assert (run.title, run.prompt, run.phase, run.kind) == ("Run the tests", None, "01-analysis", "shell")

@@ -65,7 +65,9 @@ def test_failures_speak_s0s_words() -> None:
 
 def test_checkpoints_tell_how_to_answer() -> None:
     history = tell(PLAN, e.TaskStarted("T-01", 1, 1))
-    history.tell(e.CheckpointReached("T-01@1", "T-01", 1, "Publish?", "h"), e.CheckpointRejected("T-01@1", "h", "no", "ann"))
+    history.tell(
+        e.CheckpointReached("T-01@1", "T-01", 1, "Publish?", "h"), e.CheckpointRejected("T-01@1", "h", "no", "ann")
+    )
     log = log_of(history)
     assert "- Checkpoint Reached: Publish?\n- Answer with `orchestrate approve T-01@1`\n" in log
     assert "Checkpoint Rejected\n\n- T-01@1\n- By ann\n- Reason: no\n" in log

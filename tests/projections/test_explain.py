@@ -82,7 +82,13 @@ def test_limits_name_who_holds_them() -> None:
 
 
 def test_who_waits_for_the_same_thing_and_comes_first_is_named() -> None:
-    plan = {"tasks": [shell("a", resources={"cpu": 4}), shell("big", resources={"cpu": 4}), shell("small", resources={"cpu": 1})]}
+    plan = {
+        "tasks": [
+            shell("a", resources={"cpu": 4}),
+            shell("big", resources={"cpu": 4}),
+            shell("small", resources={"cpu": 1}),
+        ]
+    }
     history = tell(plan)
     history.state.park(history.state.tasks["big"], "cpu")
     answer = why(history, "small", Admission(10, {"cpu": 4.0}))
@@ -124,11 +130,17 @@ def test_a_checkpoint_tells_how_to_answer() -> None:
 
 def test_what_has_begun_or_ended_is_told_with_its_time() -> None:
     history = tell({"tasks": [shell("a"), shell("b"), shell("c")]}, e.TaskStarted("a", 1, 1), e.TaskStarted("b", 1, 1))
-    history.tell(e.ProcessStarted("a", 1, 77, 1), e.TaskProgressed("a", 1, "cell", 2, 3), e.TaskCancelled("c", "ann", "not needed"))
+    history.tell(
+        e.ProcessStarted("a", 1, 77, 1),
+        e.TaskProgressed("a", 1, "cell", 2, 3),
+        e.TaskCancelled("c", "ann", "not needed"),
+    )
     assert said(why(history, "a")) == (
         "'a' is running since 2025-01-12 14:30:00 UTC, attempt 1, as process 77. It says: 2 of 3 steps: cell"
     )
-    history.tell(e.TaskCompleted("a", 1, 2.0, exit_code=0), e.TaskFailed("b", 1, "broken", "exit_code", 3.0, 4), after=3)
+    history.tell(
+        e.TaskCompleted("a", 1, 2.0, exit_code=0), e.TaskFailed("b", 1, "broken", "exit_code", 3.0, 4), after=3
+    )
     history.tell(e.TaskFailureSettled("b", "block"))
     assert said(why(history, "a")) == "'a' completed at 2025-01-12 14:30:03 UTC after 2s. Its exit code was 0."
     assert said(why(history, "b")) == (
@@ -153,7 +165,10 @@ def test_every_task_of_every_history_can_be_explained(history: History) -> None:
 
 
 def test_it_is_linear_in_the_tasks_above() -> None:
-    layers = [[shell(f"t{layer}-{n}", *(f"t{layer - 1}-{m}" for m in range(20) if layer)) for n in range(20)] for layer in range(100)]
+    layers = [
+        [shell(f"t{layer}-{n}", *(f"t{layer - 1}-{m}" for m in range(20) if layer)) for n in range(20)]
+        for layer in range(100)
+    ]
     history = tell({"tasks": [task for layer in layers for task in layer]})
     begun = time.process_time()
     answer = why(history, "t99-0")

@@ -84,7 +84,10 @@ def test_what_could_not_be_written_is_told_again(history: History, patience: int
     assert {path: content for path, content in tree.items() if content is not None} == files_of(history)
 
 
-SHELL = {"title": "Demo", "tasks": [{"id": "a", "command": ["true"]}, {"id": "dir/b", "command": ["x"], "dependencies": ["a"]}]}
+SHELL = {
+    "title": "Demo",
+    "tasks": [{"id": "a", "command": ["true"]}, {"id": "dir/b", "command": ["x"], "dependencies": ["a"]}],
+}
 
 
 def test_a_task_with_a_process_has_all_its_files() -> None:
@@ -145,7 +148,9 @@ def test_small_tasks_have_no_files_until_they_have_something_to_show() -> None:
 
 
 def test_simulated_tasks_have_files() -> None:
-    tree = files_of(tell({"tasks": [{"id": "a", "agent": "simulated"}]}, e.TaskStarted("a", 1, 1), e.TaskCompleted("a", 1)))
+    tree = files_of(
+        tell({"tasks": [{"id": "a", "agent": "simulated"}]}, e.TaskStarted("a", 1, 1), e.TaskCompleted("a", 1))
+    )
     assert {"agent_tasks/agent-01.md", "status/a.json"} <= set(tree)
 
 

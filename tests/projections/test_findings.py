@@ -30,7 +30,11 @@ def test_categories_come_worst_first_and_findings_by_severity_file_and_line() ->
     ]
     groups = by_category(reversed(found))
     assert list(groups) == ["security", "style", "another", "other"]
-    assert [(item.finding.file, item.finding.line) for item in groups["style"]] == [("c.py", 9), ("b.py", 1), ("b.py", 2)]
+    assert [(item.finding.file, item.finding.line) for item in groups["style"]] == [
+        ("c.py", 9),
+        ("b.py", 1),
+        ("b.py", 2),
+    ]
     assert breakdown(found) == "1 critical, 1 high, 2 low, 2 info"
 
 
@@ -56,7 +60,9 @@ def test_long_lists_begin_with_an_overview_and_are_cut() -> None:
 
 
 def test_places_and_titles() -> None:
-    text = findings_tables([Found(finding(file="", line=3)), Found(finding(line=None)), Found(finding(file="", line=None))], 9, "")
+    text = findings_tables(
+        [Found(finding(file="", line=3)), Found(finding(line=None)), Found(finding(file="", line=None))], 9, ""
+    )
     assert "| line 3 |" in text
     assert "| `a.py` |" in text
     assert "| – | message" in text

@@ -10,7 +10,10 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.projections.lines import Lines
 from tests.histories import History, histories, tell
 
-PLAN = {"title": "Demo", "tasks": [{"id": "T-01", "title": "Style check", "command": ["x"]}, {"id": "T-02", "command": ["x"]}]}
+PLAN = {
+    "title": "Demo",
+    "tasks": [{"id": "T-01", "title": "Style check", "command": ["x"]}, {"id": "T-02", "command": ["x"]}],
+}
 
 
 def lines_of(history: History, lines: Lines | None = None) -> list[str]:
@@ -21,9 +24,13 @@ def lines_of(history: History, lines: Lines | None = None) -> list[str]:
 def test_a_run_is_told_in_s0s_words() -> None:
     history = tell(PLAN, e.TaskStarted("T-01", 1, 1), e.TaskStarted("T-02", 1, 1))
     history.tell(e.TaskProgressed("T-01", 1, "cell", 1, 3), e.TaskCompleted("T-01", 1, 1.2), after=1)
-    history.tell(e.TaskFailed("T-02", 1, "no\nroom", duration=0.5, commits=("a", "b")), e.TaskRetryScheduled("T-02", 5.0))
+    history.tell(
+        e.TaskFailed("T-02", 1, "no\nroom", duration=0.5, commits=("a", "b")), e.TaskRetryScheduled("T-02", 5.0)
+    )
     history.tell(e.TaskStarted("T-02", 2, 2), e.CheckpointReached("T-02@2", "T-02", 2, "Go?", "h"))
-    history.tell(e.CheckpointApproved("T-02@2", "h", "ann"), e.TaskStarted("T-02", 3, 3), e.TaskCompleted("T-02", 3, 0.0))
+    history.tell(
+        e.CheckpointApproved("T-02@2", "h", "ann"), e.TaskStarted("T-02", 3, 3), e.TaskCompleted("T-02", 3, 0.0)
+    )
     history.tell(e.RunEnded(1, "completed"))
     assert lines_of(history) == [
         "[14:30:00] Demo: 2 tasks",

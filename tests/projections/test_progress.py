@@ -12,7 +12,9 @@ from tests.histories import BEGIN, tell
 
 
 def chain(length: int, **fields: object) -> dict[str, object]:
-    tasks = [{"id": f"t{n}", "command": ["x"], "dependencies": [f"t{n - 1}"] if n else [], **fields} for n in range(length)]
+    tasks = [
+        {"id": f"t{n}", "command": ["x"], "dependencies": [f"t{n - 1}"] if n else [], **fields} for n in range(length)
+    ]
     return {"tasks": tasks, "limits": {"max_parallel": 2}}
 
 
@@ -79,9 +81,18 @@ def test_phases_have_s2s_figures() -> None:
             {"id": "free", "command": ["x"]},
         ],
     }
-    history = tell(plan, e.TaskStarted("a", 1, 1), e.TaskStarted("b", 1, 1), e.TaskCompleted("a", 1), e.TaskFailed("b", 1, ""))
+    history = tell(
+        plan, e.TaskStarted("a", 1, 1), e.TaskStarted("b", 1, 1), e.TaskCompleted("a", 1), e.TaskFailed("b", 1, "")
+    )
     history.tell(e.TaskFailureSettled("b", "block"), e.TaskBlocked("c", "b"), e.TaskStarted("d", 1, 2))
     first, second, third = progress(history.state, history.at).phases
-    assert (first.title, first.total, first.completed, first.failed, first.blocked, first.percent) == ("Analysis", 3, 1, 1, 1, 33)
+    assert (first.title, first.total, first.completed, first.failed, first.blocked, first.percent) == (
+        "Analysis",
+        3,
+        1,
+        1,
+        1,
+        33,
+    )
     assert (second.id, second.total, second.running, second.waiting, second.percent) == ("planning", 1, 1, 0, 0)
     assert (third.total, third.percent) == (0, 0)

@@ -56,3 +56,14 @@ def test_long_and_deep_values_are_blocks() -> None:
 def test_what_is_no_json_is_text() -> None:
     assert decode_result(b'{"a": 1}') == {"a": 1}
     assert decode_result(b"not json \xff") == "not json \ufffd"
+    assert decode_result(b"[" * 100_000) == "[" * 100_000
+
+
+def test_no_value_is_too_large_or_too_deep_to_be_shown() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert json_markdown(deep) == "_(nested too deeply to be shown)_\n"
+    while deep:  # or taking it apart would be too deep for the interpreter
+        deep = deep.pop()
+    assert json_markdown([10**40]) == f"```json\n[\n  {10**40}\n]\n```\n"

@@ -25,7 +25,9 @@ def status_of(history: History, task: str) -> dict[str, Any]:
 
 
 def test_a_status_file_has_s2s_fields_in_every_state() -> None:
-    plan = {"tasks": [{"id": "01-analysis/01-run", "command": ["x"]}, {"id": "b", "dependencies": ["01-analysis/01-run"]}]}
+    plan = {
+        "tasks": [{"id": "01-analysis/01-run", "command": ["x"]}, {"id": "b", "dependencies": ["01-analysis/01-run"]}]
+    }
     history = tell(plan).tell(e.TaskStarted("01-analysis/01-run", 1, 1), after=10)
     running = status_of(history, "01-analysis/01-run")
     assert running == {
@@ -38,10 +40,16 @@ def test_a_status_file_has_s2s_fields_in_every_state() -> None:
         "duration_seconds": None,
         "exit_code": None,
     }
-    history.tell(e.TaskFailed("01-analysis/01-run", 1, "\x1b[31mbroken\x1b[0m\nbadly", "exit_code", 9.87654, 3), after=10)
+    history.tell(
+        e.TaskFailed("01-analysis/01-run", 1, "\x1b[31mbroken\x1b[0m\nbadly", "exit_code", 9.87654, 3), after=10
+    )
     failed = status_of(history, "01-analysis/01-run")
     assert failed["error"] == "broken\nbadly"
-    assert (failed["exit_code"], failed["duration_seconds"], failed["completed_at"]) == (3, 9.877, "2025-01-12T14:30:20Z")
+    assert (failed["exit_code"], failed["duration_seconds"], failed["completed_at"]) == (
+        3,
+        9.877,
+        "2025-01-12T14:30:20Z",
+    )
     history.tell(e.TaskFailureSettled("01-analysis/01-run", "block"), e.TaskBlocked("b", "01-analysis/01-run"))
     blocked = status_of(history, "b")
     assert (blocked["status"], blocked["blocked_by"], blocked["started_at"]) == ("blocked", "01-analysis/01-run", None)
@@ -88,14 +96,14 @@ def test_a_task_file_tells_all_that_an_agent_needs() -> None:
     assert text == (
         "# Agent-02: Security\n\n"
         "- Task: `T-02`\n- Agent: claude\n- Role: auditor\n- Phase: checks\n- Priority: P0\n- Time limit: 10m 00s\n\n"
-        "## Task\n\n````text\nLook at ${params.target}.\n```\ndone\n````\n\nWith\n\n```json\n{\n  \"depth\": 2\n}\n```\n\n"
-        "## Values\n\n| Name | Value |\n| --- | --- |\n| `${params.target}` | `\"src\"` |\n\n"
+        '## Task\n\n````text\nLook at ${params.target}.\n```\ndone\n````\n\nWith\n\n```json\n{\n  "depth": 2\n}\n```\n\n'
+        '## Values\n\n| Name | Value |\n| --- | --- |\n| `${params.target}` | `"src"` |\n\n'
         "## Inputs\n\n| Name | File |\n| --- | --- |\n| `report` | `T-01/report.json` |\n|  | `a.py` |\n\n"
         "## Outputs\n\nTo be left in `$ORCH_OUTPUTS`:\n\n- `findings.json`\n\n"
         "## Dependencies\n\n- Agent-01, `T-01` (data)\n- `db` (resource)\n\n"
         "## Success criteria\n\n- It ends without an error.\n- All outputs exist.\n"
         "- The result can be read as report from `findings.json`.\n- `python -m json.tool findings.json` exits with 0.\n\n"
-        "## Fallback\n\nOnce its attempts have failed (agent: shell):\n\n```json\n[\"bandit\", \"-r\", \".\"]\n```\n"
+        '## Fallback\n\nOnce its attempts have failed (agent: shell):\n\n```json\n["bandit", "-r", "."]\n```\n'
     )
 
 

@@ -13,7 +13,9 @@ from tests.markdown import PARSER, shown, skeleton
 
 #: Texts made of what matters here more often than chance would.
 nasty = st.lists(
-    st.sampled_from(["\x1b", "[", "]", "31m", "0;x", "\x07", "\\", "\x9b", "\x9d", "\r", "\n", "a", "é", "🟡", "\u202e", "P", " "])
+    st.sampled_from(
+        ["\x1b", "[", "]", "31m", "0;x", "\x07", "\\", "\x9b", "\x9d", "\r", "\n", "a", "é", "🟡", "\u202e", "P", " "]
+    )
     | st.characters(codec="utf-8"),
     max_size=40,
 ).map("".join)

@@ -26,7 +26,9 @@ def test_it_has_s1s_form() -> None:
     history = tell(PLAN, e.TaskStarted("T-01", 1, 1))
     history.tell(e.TaskProgressed("T-01", 1, "Step 1"), e.TaskProgressed("T-01", 1, "Step 2"))
     history.tell(e.TaskCompleted("T-01", 1, 1.2, value={"files": 3}))
-    history.tell(e.TaskStarted("T-02", 1, 2), e.TaskFailed("T-02", 1, "exit code 2", "exit_code", 0.5, commits=("a", "b")))
+    history.tell(
+        e.TaskStarted("T-02", 1, 2), e.TaskFailed("T-02", 1, "exit code 2", "exit_code", 0.5, commits=("a", "b"))
+    )
     thick, thin = "═" * 59, "─" * 59
     assert transcript_of(history) == (
         "[14:30:00] Untitled plan: 2 tasks\n[14:30:00] Run 1 started\n"

@@ -27,7 +27,8 @@ from orchestrator_nb.policies.retry import RetryPolicy
 HOSTILE = (
     "# heading\n\n---", "a | b | c\n|---|---|", "```\nfence", "<!-- comment", "</table><script>alert(1)</script>",
     "[link](javascript:alert(1))", "![x](http://evil.example/x.png)", "\x1b[31mred\x1b[0m\x1b]8;;http://x\x07y",
-    "\u202eevil\u202c \u200b", "${params.target} $(touch x) `id` %s {{7*7}}", "x\r\ny\rz", "| ✅ Completed |", "\x00\x07",
+    "\u202eevil\u202c \u200b", "${params.target} $(touch x) `id` %s {{7*7}}", "x\r\ny\rz", "| ✅ Completed |",
+    "\x00\x07",
 )  # fmt: skip
 
 
@@ -173,7 +174,7 @@ class _Story:
             self._admit()
 
     def _between_runs(self) -> None:
-        if self.runs and self.dice.random() < 0.2:
+        if self.runs and not self.state.checkpoints and self.dice.random() < 0.2:
             self.accept(random_plan(self.dice))
         self.runs += 1
         running = [task for task in self.state.by_index if task.status is TaskStatus.RUNNING]

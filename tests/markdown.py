@@ -11,7 +11,7 @@ PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 def skeleton(document: str) -> list[str]:
     """Its blocks in order, tables with every cell, headings of level 2 with their words, and what is clickable.
 
-    An embedded text, whether fenced or quoted, counts as one block.
+    An embedded text, whether fenced or quoted, counts as one block, but for what must not be in it.
     """
     shape: list[str] = []
     quoted = 0
@@ -24,7 +24,8 @@ def skeleton(document: str) -> list[str]:
         elif token.type == "blockquote_close":
             quoted -= 1
         elif quoted:
-            continue
+            inside = [token.type, *(child.type for child in token.children or ())]
+            shape += [f"embedded {kind}" for kind in inside if kind in _UNWANTED]
         elif token.type == "fence":
             shape.append("embedded")
         elif token.type == "inline":
@@ -35,6 +36,7 @@ def skeleton(document: str) -> list[str]:
     return shape
 
 
+_UNWANTED = {"heading_open", "html_block", "html_inline", "image"}
 _ACTIVE = {"link_open", "image", "html_inline", "softbreak", "hardbreak"}
 
 

@@ -34,7 +34,7 @@ class Crash(BaseException):
     """The process was killed here. No handler of the engine's may stop it."""
 
 
-class Deadlock(AssertionError):
+class Deadlock(AssertionError):  # noqa: N818 - the established name
     """The engine waits, and nothing will ever wake it."""
 
 

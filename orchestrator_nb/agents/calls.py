@@ -106,12 +106,13 @@ class Signature:
 
     def fault(self, name: str, given: Mapping[str, object]) -> str | None:
         """What is wrong with calling the function `name` with arguments of these names, or None."""
-        if not self.required <= given.keys():
-            missing = ", ".join(f"'{argument}'" for argument in sorted(self.required - given.keys()))
+        names = given.keys()
+        if not self.required <= names:
+            missing = ", ".join(f"'{argument}'" for argument in sorted(self.required - names))
             return f"function '{name}' needs {missing}, to be given in `parameters`"
-        unknown = None if self.any else next((argument for argument in given if argument not in self.accepted), None)
-        if unknown is None:
+        if self.any or names <= self.accepted:
             return None
+        unknown = next(argument for argument in given if argument not in self.accepted)
         takes = ", ".join(sorted(self.accepted)) or "none"
         hint = did_you_mean(unknown, self.accepted)
         return f"function '{name}' has no parameter '{unknown}'{hint} (it takes: {takes})"

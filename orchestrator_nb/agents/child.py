@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from orchestrator_nb.agents.exits import failure_of
+from orchestrator_nb.agents.exits import failure_of, warnings_of
 from orchestrator_nb.core.ports import Assignment, Command, Failure, Services, Success
 from orchestrator_nb.errors import OrchestratorError, UnsafePath
 from orchestrator_nb.storage.files import Root
@@ -87,7 +87,9 @@ async def run_child(
         answer = _answers.decode(root.read_bytes(ANSWER, LIMIT))
     except (OrchestratorError, msgspec.DecodeError, UnicodeDecodeError) as error:
         return Failure(f"the process ended without a valid answer: {error}", "exit_code", exit_code=end.code)
-    return answer.success or answer.failure or Failure("the process gave an empty answer")
+    if answer.success is not None:
+        return msgspec.structs.replace(answer.success, warnings=warnings_of(end))
+    return answer.failure or Failure("the process gave an empty answer")
 
 
 class _Follower:

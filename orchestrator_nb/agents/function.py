@@ -83,13 +83,14 @@ async def _resolved(assignment: Assignment) -> Target:
 
 def _handed_in(reference: str, assignment: Assignment) -> Target:
     functions = assignment.run.functions
-    if reference not in functions:
+    function = functions.get(reference, functions.get(reference[1:]))
+    if function is None:
         known = ", ".join(functions) or "none"
         raise AgentError(
             f"function '{reference}' was defined in the notebook or script that started the run: hand it in again"
             f"{did_you_mean(reference, functions)} (handed in: {known}), or put it in a module"
         )
-    return Target(reference, functions[reference])
+    return Target(reference, function)
 
 
 async def _in_thread(target: Target, assignment: Assignment, services: Services) -> Any:
@@ -133,8 +134,8 @@ def _outputs(services: Services) -> Any:
 
 
 def _roots(assignment: Assignment) -> list[str]:
-    """Where modules are looked for first: beside the plan, then where the task runs."""
-    return list(dict.fromkeys((str(assignment.run.base), str(assignment.cwd))))
+    """Where modules are looked for first: beside the plan, then in the caller's directory."""
+    return list(dict.fromkeys((str(assignment.run.base), str(assignment.run.cwd))))
 
 
 def _cannot_be_isolated(reference: str) -> str:

@@ -60,7 +60,7 @@ def written(reference: str, roots: Sequence[str]) -> ast.FunctionDef | ast.Async
     module_name, name = _parts(reference)
     source = source_of(module_name, roots)
     if source is None:
-        if _find(module_name, roots) is None:
+        if _find(module_name, roots) is None and module_name not in sys.modules:
             raise AgentError(_no_module(module_name, roots))
         return None
     try:

@@ -23,7 +23,7 @@ _PLAN = """\
 # yaml-language-server: $schema=plan.schema.json
 # Look at it: orchestrate run plan.yaml --dry-run     Run it: orchestrate run plan.yaml -p name=you
 title: First steps
-description: Two commands work side by side, a person would be asked here, and a report ends it.
+description: Two commands work side by side, a long job is rehearsed, and a report ends it.
 
 params:
   name:
@@ -48,14 +48,23 @@ tasks:
 
   - id: rehearse
     title: Rehearse a long job
-    agent: simulated
-    parameters: {duration: 1.5, result: "The long job went well."}
     dependencies: [greet]
+    agent: simulated
+    parameters:
+      duration: 1.5
+      result: The long job went well.
 
   - id: report
     title: Write the report
-    command: [python, -c, "import sys; print('\\n'.join(sys.argv[1:]))", "${result.greet}", "${result.rehearse}"]
     dependencies: [greet, measure, rehearse]
+    command:
+      - python
+      - -c
+      - |
+        import sys
+        print(*sys.argv[1:], sep="\\n")
+      - ${result.greet}
+      - ${result.rehearse}
 """
 
 

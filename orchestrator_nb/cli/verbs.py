@@ -92,6 +92,8 @@ def reject(
 def tell(session: str | None, verb: str, as_json: bool, **fields: Any) -> None:
     """Carry out a verb and print what came of it. Raises `CommandRefused` with the reason why not."""
     target = live(session)
+    if "task" in fields:
+        target.task(fields["task"])  # of a wrong name it knows the nearest
     if name := fields.get("checkpoint"):
         fields |= _shown(target.state, name)
     done = target.tell(verb, **fields)
@@ -132,8 +134,10 @@ def _answer(given: str | None) -> Any:
     if given.startswith("@"):
         try:
             given = Path(given[1:]).expanduser().read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise OrchestratorError(f"--answer: {given[1:]} cannot be read: {error}") from None
+        except OSError as error:
+            raise OrchestratorError(f"--answer: {given[1:]} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise OrchestratorError(f"--answer: {given[1:]} is not UTF-8 text") from None
     try:
         value = json.loads(given)
         return given if fault_of_value(value) else value

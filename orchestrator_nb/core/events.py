@@ -13,7 +13,7 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True):
-    """Base of all events. (They hold JSON, so no cycle that a garbage collector would have to look for.)"""
+    """Base of all events. They hold JSON, so no cycle that a garbage collector would have to look for."""
 
 
 class Artifact(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -57,7 +57,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def directory(self) -> PurePath:
         """The attempt's own directory, absolute; made when first used (`Services.attempt_dir`)."""
-        return self.run.directory / "attempts" / self.task.id.replace("/", "@") / str(self.attempt)
+        return self.run.directory / "attempts" / self.task.id / str(self.attempt)
 
     @property
     def cwd(self) -> PurePath:

@@ -27,7 +27,7 @@ from orchestrator_nb.core.ports import (
     Success,
     Timeout,
 )
-from orchestrator_nb.errors import AgentError, OrchestratorError
+from orchestrator_nb.errors import AgentError, StorageError, UnsafePath
 from orchestrator_nb.executors.checks import run_checks
 from orchestrator_nb.executors.results import Reader, Reading
 from orchestrator_nb.executors.services import LocalServices, finished, run_environment
@@ -88,7 +88,7 @@ class LocalExecutor:
                 execution = await _promoted(result, assignment)
                 return msgspec.structs.replace(execution, duration=monotonic() - started)
             return Execution(result, monotonic() - started)
-        except OrchestratorError as error:
+        except (StorageError, UnsafePath) as error:
             failure = Failure(str(error), kind="storage")
         except Exception as error:  # noqa: BLE001 - one attempt's trouble never ends the run
             failure = Failure(summary_of(error))
@@ -125,7 +125,7 @@ class LocalExecutor:
             return Failure("the work was cancelled by itself", kind="cancelled")
         except AgentError as error:
             return Failure(str(error), kind="preflight")
-        except OrchestratorError as error:
+        except (StorageError, UnsafePath) as error:
             return Failure(str(error), kind="storage")
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - it is the task's, not the run's
             transient = isinstance(error, ConnectionError | TimeoutError)

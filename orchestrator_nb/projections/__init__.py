@@ -1,0 +1,1 @@
+"""Projections: what anyone sees or reads, computed from the state. Pure."""

@@ -172,9 +172,7 @@ def has_result(event: e.TaskCompleted) -> bool:
 
 
 def _task_failed(event: e.TaskFailed, at: float, log: ExecutionLog) -> Entry:
-    return _entry(
-        at, f"{log.label(event.task)} Failed", *failure_lines(event), f"Duration: {duration(event.duration)}"
-    )
+    return _entry(at, f"{log.label(event.task)} Failed", *failure_lines(event), f"Duration: {duration(event.duration)}")
 
 
 def _interrupted(event: e.AttemptInterrupted, at: float, log: ExecutionLog) -> Entry:

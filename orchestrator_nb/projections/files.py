@@ -208,8 +208,7 @@ class Files:
 
     def _files_of(self, state: State, task: TaskState) -> Iterator[Change]:
         if task.id not in self._agents_told:
-            priority = self._table.priorities[task.index]
-            yield from self._tell(_agent_path(task.number), agent_file(state, task, priority).encode())
+            yield from self._tell(_agent_path(task.number), agent_file(state, task).encode())
             self._agents_told.add(task.id)
         begun = task.status not in (TaskStatus.WAITING, TaskStatus.PENDING)
         status_path, log_path, pid_path = _paths(task.id)
@@ -243,12 +242,7 @@ class Files:
 
 
 _OTHER_TASK_EVENTS = (
-    e.AttemptInterrupted
-    | e.TaskRetryScheduled
-    | e.TaskFailureSettled
-    | e.TaskBlocked
-    | e.TaskSkipped
-    | e.TaskCancelled
+    e.AttemptInterrupted | e.TaskRetryScheduled | e.TaskFailureSettled | e.TaskBlocked | e.TaskSkipped | e.TaskCancelled
 )
 
 

@@ -133,7 +133,9 @@ def _contents(
 def _caption(node: Node, metrics: Metrics) -> tuple[str, ...]:
     if node.counts:
         total = sum([count for _, count in node.counts])
-        parts = [f"{count} {STATUSES[status].name.lower()}" for status, count in node.counts if status in STATUSES]
+        known = [(status, count) for status, count in node.counts if status in STATUSES]
+        known.sort(key=lambda item: (item[0] != "completed", item[0] != "failed", -item[1]))
+        parts = [f"{count} {STATUSES[status].name.lower()}" for status, count in known]
         text = f"{total} tasks{': ' if parts else ''}" + ", ".join([part.replace(" ", "\u00a0") for part in parts])
         return wrap(text, metrics.caption, metrics.room, 3)
     parts = [node.id if node.label and node.label != node.id else "", node.agent if node.agent != "none" else ""]

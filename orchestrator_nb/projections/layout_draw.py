@@ -17,9 +17,11 @@ from orchestrator_nb.projections.layout_ranks import layers_of
 
 #: Length along the layers to breadth across them that a drawing should have.
 ASPECT = 1.6
-#: A layer is wide with more nodes than this, and than `WIDE_SHARE` times the root of the number of all nodes.
+#: A layer is wide with more nodes than this, and than `WIDE_SHARE` times the root of the number of all nodes; the
+#: widest have more than `WIDEST`.
 WIDE = 24
 WIDE_SHARE = 3.0
+WIDEST = 300
 #: A graph is folded that is this many times too long, where at most so many lines pass from one layer to the next.
 TOO_LONG = 4.0
 THIN = 4
@@ -151,27 +153,44 @@ class Part:
         self.columns = [1] * len(self.size)
         wide = max(WIDE, WIDE_SHARE * sqrt(len(self.nodes)))
         for number, nodes in enumerate(self.members):
-            if len(nodes) > wide:
-                breadth = max([self.breadths[node] for node in nodes]) + 2 * LANE
-                columns = columns_of(len(nodes), self.size[number] + self.spacing.apart // 2, breadth)
-                self.columns[number] = columns
-                self._make_rows(number, columns, breadth)
-
-    def _make_rows(self, number: int, columns: int, breadth: int) -> None:
-        graph, first_dummy = self.graph, len(self.nodes)
-        layer: list[int] = []
-        for is_dummy, run in groupby(graph.layers[number], lambda item: item >= first_dummy):
-            items = list(run)
-            if is_dummy:
-                layer += items
+            if len(nodes) <= wide:
                 continue
-            for start in range(0, len(items), columns):
-                row, members = len(self.half), items[start : start + columns]
-                layer.append(row)
-                self.half.append(breadth // 2)
-                self.row.update({node: (row, column) for column, node in enumerate(members)})
-                graph.before.append([end for node in members for end in graph.before[node]])
-                graph.after.append([end for node in members for end in graph.after[node]])
+            breadth = max([self.breadths[node] for node in nodes]) + 2 * LANE
+            columns = columns_of(len(nodes), self.size[number] + self.spacing.apart // 2, breadth)
+            rows = self._rows(number, columns)
+            if len(rows) <= len(nodes) // 2:
+                self.columns[number] = columns
+                self._put_rows(number, rows, breadth)
+
+    def _rows(self, number: int, columns: int) -> list[list[int]]:
+        """The layer's items in rows: of nodes with the same neighbours, so that no one asks whose line a lane holds.
+
+        In the widest layers, where no one could follow single lines anyway, any nodes share a row.
+        """
+        graph, first_dummy = self.graph, len(self.nodes)
+        anyhow = len(self.members[number]) > WIDEST
+
+        def kind(item: int) -> object:
+            if item >= first_dummy:
+                return item
+            return None if anyhow else (sorted(graph.before[item]), sorted(graph.after[item]))
+
+        runs = [list(run) for _, run in groupby(graph.layers[number], kind)]
+        return [run[start : start + columns] for run in runs for start in range(0, len(run), columns)]
+
+    def _put_rows(self, number: int, rows: Sequence[list[int]], breadth: int) -> None:
+        graph = self.graph
+        layer: list[int] = []
+        for row in rows:
+            if row[0] >= len(self.nodes):
+                layer += row
+                continue
+            item = len(self.half)
+            layer.append(item)
+            self.half.append(breadth // 2)
+            self.row.update({node: (item, column) for column, node in enumerate(row)})
+            graph.before.append([end for node in row for end in graph.before[node]])
+            graph.after.append([end for node in row for end in graph.after[node]])
         graph.layers[number] = layer
         for near, ends in ((number - 1, graph.after), (number + 1, graph.before)):
             for item in graph.layers[near] if 0 <= near < len(graph.layers) else ():

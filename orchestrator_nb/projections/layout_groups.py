@@ -12,6 +12,11 @@ from orchestrator_nb.projections.layout_view import GraphView, Node
 THRESHOLD = 500
 #: Most groups that levels are put into.
 MOST_LEVELS = 60
+#: The order in which a group's tasks are counted.
+_DONE_FIRST = (
+    "completed", "skipped", "cancelled", "running", "retrying", "awaiting_approval", "awaiting_review",
+    "awaiting_quota", "pending", "waiting", "blocked", "failed",
+)  # fmt: skip
 #: The status of a group: the first of these that one of its tasks has.
 _FOREMOST = (
     "failed", "awaiting_approval", "awaiting_review", "awaiting_quota", "retrying", "running", "blocked", "cancelled",
@@ -109,6 +114,6 @@ def _group(label: str, tasks: Sequence[Node]) -> Node:
     status = next((status for status in _FOREMOST if counts[status]), "")
     failed = [task.id for task in tasks if task.status == "failed"]
     note = f"failed: {', '.join(failed[:5])}{', …' if len(failed) > 5 else ''}" if failed else ""
-    ordered = [(status, counts.pop(status)) for status in reversed(_FOREMOST) if status in counts]
+    ordered = [(status, counts.pop(status)) for status in _DONE_FIRST if status in counts]
     rest = sum(counts.values())
     return Node(label, status=status, note=note, counts=(*ordered, *([("", rest)] if rest else [])))

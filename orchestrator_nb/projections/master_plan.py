@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from orchestrator_nb.core.analysis import plan_priorities
 from orchestrator_nb.core.ids import agent_label
-from orchestrator_nb.core.models import Plan, Priority
+from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState
 from orchestrator_nb.projections.execution_log import ExecutionLog
@@ -24,14 +23,11 @@ class StatusTable:
     def __init__(self) -> None:
         self._rows: list[bytes] = []
         self._stale: set[int] = set()
-        #: By position in the plan.
-        self.priorities: list[Priority] = []
 
     def accept(self, plan: Plan) -> None:
         """Start over with the tasks of `plan`."""
         self._rows = [b""] * len(plan)
         self._stale = set(range(len(plan)))
-        self.priorities = plan_priorities(plan)
 
     def touch(self, index: int) -> None:
         """The task at this position has changed."""
@@ -53,7 +49,7 @@ class StatusTable:
                 agent_label(task.number),
                 inline(task.id),
                 inline(spec.label),
-                self.priorities[task.index],
+                f"P{plan.ranks[task.index]}",
                 STATUS_LABELS[task.status],
                 some([inline(parent) for parent in parents], _NAMED, len(plan.graph.parents[task.index])) or "–",
                 duration(task.duration) if task.duration is not None and task.status.settled else "–",

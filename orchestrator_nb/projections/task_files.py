@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from orchestrator_nb.core.ids import agent_label
-from orchestrator_nb.core.models import Dependency, Priority, Task, Work, agent_kind
+from orchestrator_nb.core.models import Dependency, Task, Work, agent_kind
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.projections.text import clean, code, fence, inline, table
@@ -47,13 +47,13 @@ def status_json(task: TaskState) -> bytes:
 # -- what is to be done ------------------------------------------------------------------------------------------------
 
 
-def agent_file(state: State, task: TaskState, priority: Priority) -> str:
+def agent_file(state: State, task: TaskState) -> str:
     """`agent_tasks/agent-NN.md`: the task as it could be handed to any agent, as known before it starts."""
     assert state.plan is not None
     spec = state.plan.tasks[task.index]
     sections = [
         f"# {agent_label(task.number)}: {inline(spec.label)}\n",
-        _facts(spec, priority),
+        _facts(spec, rank=state.plan.ranks[task.index]),
         f"## Task\n\n{_work(spec)}",
         _parameters(state, spec),
         _inputs(spec),
@@ -67,13 +67,13 @@ def agent_file(state: State, task: TaskState, priority: Priority) -> str:
     return "\n".join(section for section in sections if section)
 
 
-def _facts(spec: Task, priority: Priority) -> str:
+def _facts(spec: Task, rank: int) -> str:
     facts = {
         "Task": code(spec.id),
         "Agent": inline(spec.kind),
         "Role": inline(spec.role or ""),
         "Phase": inline(spec.phase or ""),
-        "Priority": priority,
+        "Priority": f"P{rank}",
         "Time limit": duration(spec.timeout) if spec.timeout else "",
         "Runs in": code(spec.cwd or ""),
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator_nb.agents.imports import source_of
 from orchestrator_nb.core.events import Artifact
 from orchestrator_nb.core.models import DependencyKind, Task, Work
 from orchestrator_nb.core.ports import Assignment, RunContext
@@ -190,9 +191,5 @@ def _function_hash(reference: str, run: RunContext) -> str:
         function = run.functions.get(reference) or run.functions.get(name)
         code = getattr(function, "__code__", None)
         return hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest() if code else ""
-    import sys
-
-    loaded = sys.modules.get(module)
-    origin = getattr(loaded, "__file__", None)
-    candidates = [Path(origin)] if origin else [Path(run.base, *module.split(".")).with_suffix(".py")]
-    return next((digest for path in candidates if (digest := _file_hash(path))), "")
+    source = source_of(module, [str(run.base), str(run.cwd)])
+    return _file_hash(source) if source is not None else ""

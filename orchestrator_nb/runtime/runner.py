@@ -15,12 +15,13 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from orchestrator_nb.agents.human import answer_for
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import AdmissionQuestion, RetryQuestion, admit, ending, rule
 from orchestrator_nb.core.ports import Assignment, Checkpoint, Execution, Executor, Failure, Success, Timeout
-from orchestrator_nb.core.state import State
+from orchestrator_nb.core.state import CheckpointState, State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
-from orchestrator_nb.errors import CommandRefused, OrchestratorError
+from orchestrator_nb.errors import AgentError, CommandRefused, OrchestratorError
 from orchestrator_nb.runtime.assignments import Assigner
 from orchestrator_nb.runtime.journal import Journal
 
@@ -128,8 +129,7 @@ class Runner:
     def approve(self, checkpoint_id: str, subject_sha256: str, answer: Any = None, by: str = "") -> None:
         """Answer a checkpoint with yes. Raises `CommandRefused` if it is not open or was shown differently."""
         checkpoint = open_checkpoint(self.state, checkpoint_id, subject_sha256)
-        if checkpoint.answer_schema:
-            refuse_bad_answer(checkpoint.answer_schema, answer)
+        answer = fitting_answer(checkpoint, answer)
         self._tell(e.CheckpointApproved(checkpoint.id, checkpoint.subject_sha256, by, answer))
 
     def reject(self, checkpoint_id: str, subject_sha256: str, reason: str, by: str = "") -> None:
@@ -341,7 +341,7 @@ def subject_hash(task: str, question: str, schema: dict[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode([task, question, schema])).hexdigest()
 
 
-def open_checkpoint(state: State, checkpoint_id: str, subject_sha256: str) -> Any:
+def open_checkpoint(state: State, checkpoint_id: str, subject_sha256: str) -> CheckpointState:
     """The open checkpoint of this id (or of the task of this id), if it is still what was shown.
 
     Raises `CommandRefused` if there is none, if it was answered already, or if the hash differs.
@@ -362,19 +362,18 @@ def open_checkpoint(state: State, checkpoint_id: str, subject_sha256: str) -> An
     return checkpoint
 
 
+def fitting_answer(checkpoint: CheckpointState, answer: Any) -> Any:
+    """`answer` as the checkpoint's JSON Schema wants it. Raises `CommandRefused` if it does not fit."""
+    if not checkpoint.answer_schema:
+        return answer
+    try:
+        return answer_for(checkpoint.answer_schema, answer)
+    except AgentError as error:
+        raise CommandRefused(str(error)) from None
+
+
 def _by(who: str) -> str:
     return f" by {who}" if who else ""
-
-
-def refuse_bad_answer(schema: dict[str, Any], answer: Any) -> None:
-    """Raise `CommandRefused` if `answer` does not fit the JSON Schema that the checkpoint asks for."""
-    import jsonschema
-
-    try:
-        jsonschema.validate(answer, schema)
-    except jsonschema.ValidationError as error:
-        where = "/".join(str(part) for part in error.absolute_path)
-        raise CommandRefused(f"the answer does not fit{' at ' + where if where else ''}: {error.message}") from None
 
 
 EndReason = Literal["completed", "failed", "stopped", "halted", "error"]

@@ -20,7 +20,7 @@ from orchestrator_nb.projections.explain import Explanation, explain
 from orchestrator_nb.runtime.engine import Engine
 from orchestrator_nb.runtime.plans import load_plan_blob
 from orchestrator_nb.runtime.results import read_artifact, read_result
-from orchestrator_nb.runtime.runner import open_checkpoint, refuse_bad_answer
+from orchestrator_nb.runtime.runner import fitting_answer, open_checkpoint
 from orchestrator_nb.storage.inbox import Inbox
 from orchestrator_nb.storage.lock import Holder, holder
 from orchestrator_nb.storage.log import LogFollower, read_records
@@ -205,9 +205,8 @@ class Session:
         elif verb in ("approve", "reject"):
             shown = open_checkpoint(self._state, str(fields["checkpoint"]), str(fields.get("subject_sha256", "")))
             if verb == "approve":
-                if shown.answer_schema:
-                    refuse_bad_answer(shown.answer_schema, fields.get("answer"))
-                event = e.CheckpointApproved(shown.id, shown.subject_sha256, by, fields.get("answer"))
+                answer = fitting_answer(shown, fields.get("answer"))
+                event = e.CheckpointApproved(shown.id, shown.subject_sha256, by, answer)
             else:
                 event = e.CheckpointRejected(shown.id, shown.subject_sha256, str(fields.get("reason", "")), by)
         else:

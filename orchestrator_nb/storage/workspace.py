@@ -65,11 +65,11 @@ class SessionDir:
 
     def attempt(self, task_id: str, number: int) -> str:
         """Directory of one attempt: all that it writes."""
-        return f"attempts/{_flat(task_id)}/{number}"
+        return f"attempts/{task_id}/{number}"
 
     def outputs(self, task_id: str) -> str:
         """Directory of a task's promoted outputs."""
-        return f"outputs/{_flat(task_id)}"
+        return f"outputs/{task_id}"
 
     def result(self, number: int, extension: str) -> str:
         """File of the result of agent `number`: ``results/agent-02-result.md``."""
@@ -172,8 +172,3 @@ def _make_durably(path: Path) -> None:
         sync_directory(path.parent)
     except OSError as error:
         raise refused("make", path, error) from error
-
-
-def _flat(task_id: str) -> str:
-    """One file name for a task id: with its ``/`` kept, attempt 1 of ``a`` would be the directory of ``a/1``."""
-    return task_id.replace("/", "@")

@@ -75,24 +75,26 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def signal_trees(roots: list[int], *numbers: int) -> None:
-    """Signal children of this process and all below them.
+def signal_kin(pid: int, family: set[int], *numbers: int) -> None:
+    """Signal a process that has its parent in this family, and never a stranger that was given its pid meanwhile."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if parent(pid) in family:
+            for number in numbers:
+                signal.pidfd_send_signal(fd, number)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
 
-    A process is signalled by its pidfd, after a look at its parent: never a stranger that was given its pid.
-    """
+
+def signal_trees(roots: list[int], *numbers: int) -> None:
+    """Signal children of this process and all below them, from the top down."""
     for root in roots:
         tree = [root, *descendants(root)]
         family = {os.getpid(), *tree}
         for pid in tree:
-            try:
-                fd = os.pidfd_open(pid)
-            except OSError:
-                continue
-            try:
-                if parent(pid) in family:
-                    for number in numbers:
-                        signal.pidfd_send_signal(fd, number)
-            except OSError:
-                pass
-            finally:
-                os.close(fd)
+            signal_kin(pid, family, *numbers)

@@ -79,10 +79,12 @@ class Task:
             output = errors = self.open_log(self.log)
             if self.error_log:
                 errors = self.open_log(self.error_log)
+            about = "program"
+            program = executable(self.argv[0], self.env.get(b"PATH", os.defpath.encode()))
             about = "command"
             self.limit()
             self.pid = os.posix_spawn(
-                executable(self.argv[0], self.env.get(b"PATH", os.defpath.encode())),
+                program,
                 self.argv,
                 self.env,
                 file_actions=[

@@ -110,24 +110,24 @@ def sweep(session: str, task: str, attempt: int) -> tuple[int, ...]:
         Pids that are still alive: empty, in almost every case.
     """
     keepers = _of_dead_coordinator(_plain(session))
-    _wait(lambda: not list(_with_environment(keepers)), REAPERS_GRACE)
     marks = {f"ORCH_SESSION={session}", f"ORCH_TASK_ID={task}", f"ORCH_ATTEMPT={attempt}"}
 
     def ours(environment: set[str]) -> bool:
         return marks <= environment or keepers(environment)
 
-    def swept() -> bool:
-        found = list(_with_environment(ours))
-        for process in found:
-            for pid in _proc.descendants(process.pid):
-                below = identity(pid)
-                if below:
-                    kill(below)
+    def none_found() -> bool:
+        found = False
+        for process in _with_environment(ours):
+            found = True
+            below = _proc.descendants(process.pid)
+            for pid in reversed(below):  # from the bottom up: an orphan would no longer be found
+                _proc.signal_kin(pid, {process.pid, *below}, signal.SIGKILL)
             kill(process)
         return not found
 
+    _wait(lambda: not list(_with_environment(keepers)), REAPERS_GRACE)
     _remove_cgroups(_plain(session))
-    if _wait(swept, KILL_GRACE):
+    if _wait(lambda: none_found() and none_found(), KILL_GRACE):  # twice: one that forks and exits can be missed
         return ()
     return tuple(process.pid for process in _with_environment(ours))
 
@@ -151,8 +151,8 @@ def _of_dead_coordinator(session: str) -> Callable[[set[str]], bool]:
 
 
 def _with_environment(wanted: Callable[[set[str]], bool]) -> Iterator[Identity]:
-    """Every process but this one whose environment, as a set of NAME=VALUE, is what is wanted."""
-    for pid in _proc.all_pids():
+    """Every process but this one whose environment, as a set of NAME=VALUE, is what is wanted; the latest first."""
+    for pid in sorted(_proc.all_pids(), reverse=True):
         process = identity(pid)
         environment = _proc.read(f"/proc/{pid}/environ")
         if process and environment and pid != os.getpid() and wanted(set(os.fsdecode(environment).split("\0"))):

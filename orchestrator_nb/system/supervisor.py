@@ -163,7 +163,7 @@ def explain(command: Command, error: OSError) -> str:
         return f"Cannot start '{program}': its input {command.stdin_file} cannot be read: {reason}."
     if error.filename == "log":
         return f"Cannot start '{program}': its log {command.log} cannot be written: {reason}."
-    if error.errno == errno.ENOENT and "/" not in program:
+    if error.errno == errno.ENOENT and error.filename == "program":
         where = command.env.get("PATH", os.defpath)
         return f"Cannot start '{program}': no program of this name is in PATH ({where}). Install it, or give its path."
     if error.errno == errno.ENOENT:

@@ -175,6 +175,11 @@ def test_a_function_that_was_not_handed_in_again_is_named(lab: Lab) -> None:
     assert lab.preflight(function=":lod") == failure.error
 
 
+def test_a_function_may_be_handed_in_by_its_bare_name(lab: Lab) -> None:
+    lab.context.functions["bare"] = lambda: 4  # type: ignore[index]
+    assert lab.succeed(function=":bare") == 4
+
+
 def test_preflight_finds_a_missing_function_without_importing(lab: Lab) -> None:
     assert lab.preflight(function="fun.work:add", parameters={"a": 1}) is None
     assert "did you mean 'add'?" in (lab.preflight(function="fun.work:ad") or "")

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -104,6 +105,14 @@ def test_a_module_that_fails_says_why(tmp_path: Path, source: str, words: str) -
     with pytest.raises(AgentError) as error:
         load("imp_f:f", [str(tmp_path)])
     assert words in str(error.value)
+
+
+def test_a_module_that_only_lives_in_memory_is_used(tmp_path: Path) -> None:
+    module = ModuleType("imp_memory")
+    module.f = lambda: 5  # type: ignore[attr-defined]
+    sys.modules["imp_memory"] = module
+    assert written("imp_memory:f", [str(tmp_path)]) is None
+    assert load("imp_memory:f", [str(tmp_path)])() == 5
 
 
 def test_looking_before_the_run_imports_nothing(tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ def test_a_kernel_that_dies_is_told_with_its_cell(tmp_path: Path) -> None:
 def test_the_time_limit_ends_a_notebook_and_keeps_what_was_executed(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     save(lab.base / "long.ipynb", code("'first'"), code("import time; time.sleep(60)"))
-    execution = lab.run(notebook="long.ipynb", timeout=8)
-    assert execution.outcome.error == "Task Timeout: Agent exceeded 8s"  # type: ignore[union-attr]
-    assert execution.duration < 20
+    execution = lab.run(notebook="long.ipynb", timeout=15)
+    assert execution.outcome.error == "Task Timeout: Agent exceeded 15s"  # type: ignore[union-attr]
+    assert execution.duration < 30
     assert b"'first'" in lab.read("attempts/T-01/1/outputs/long.ipynb")
 
 

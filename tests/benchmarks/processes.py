@@ -2,7 +2,7 @@
 
 Each line of output is one comparison, ours and its floor paired in the same repetition; ratios are of CPU time (user
 and system, of this process and all below it: supervisor, reapers, commands), the medians over all repetitions. Wall
-time is for information. `--size` is the number of launches; a thousandth of the lines that are read.
+time is for information. `--size` is the number of launches, and a thousandth of the lines that a command prints.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from orchestrator_nb.system.supervisor import Supervisor
 
 IN_FLIGHT = 8
 LINE = 80
+#: Talkative commands in a run, one after the other.
+TALKERS = 3
 #: What a command that prints through a buffer of 8 KiB does.
 TALK = "import os, sys; [os.write(1, b'{line}' * 102) for _ in range({blocks})]"
 
@@ -76,24 +78,26 @@ def talker(lines: int) -> list[str]:
 
 
 async def read_ours(place: Path, lines: int) -> None:
-    """Count the lines of a supervised command, on their way through its log."""
+    """Count the lines of supervised commands, on their way through their logs."""
     async with Supervisor("benchmark") as supervisor:
-        command = Command(argv=talker(lines), cwd=place, env={}, log=place / "lines")
-        process = await supervisor.spawn(command)
-        counted = 0
-        async for chunk in process.output():
-            counted += chunk.count(b"\n")
-    assert counted == max(1, lines // 102) * 102
+        for turn in range(TALKERS):
+            command = Command(argv=talker(lines), cwd=place, env={}, log=place / f"lines-{turn}")
+            process = await supervisor.spawn(command)
+            counted = 0
+            async for chunk in process.output():
+                counted += chunk.count(b"\n")
+            assert counted == max(1, lines // 102) * 102
 
 
 def read_bare(lines: int) -> None:
-    """Count the lines of a command from a pipe."""
-    with subprocess.Popen(talker(lines), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={}) as process:
-        assert process.stdout is not None
-        counted = 0
-        while chunk := os.read(process.stdout.fileno(), 1 << 16):
-            counted += chunk.count(b"\n")
-    assert counted == max(1, lines // 102) * 102
+    """Count the lines of commands, from pipes."""
+    for _ in range(TALKERS):
+        with subprocess.Popen(talker(lines), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={}) as process:
+            assert process.stdout is not None
+            counted = 0
+            while chunk := os.read(process.stdout.fileno(), 1 << 16):
+                counted += chunk.count(b"\n")
+        assert counted == max(1, lines // 102) * 102
 
 
 async def reaper_cost(place: Path) -> dict[str, float]:
@@ -125,16 +129,18 @@ async def reaper_cost(place: Path) -> dict[str, float]:
         }
 
 
-def measure(place: Path, size: int) -> Iterator[tuple[str, int, tuple[float, float], tuple[float, float]]]:
+def measure(
+    place: Path, size: int, ballast: int
+) -> Iterator[tuple[str, int, tuple[float, float], tuple[float, float]]]:
     """One repetition: what is compared, of how many, CPU and wall seconds of ours and of the floor."""
-    for name, ballast in (("launch", 0), ("launch, 1 GB parent", 1 << 30)):
-        held = bytearray(b"x") * ballast
+    for name, mebibytes in (("launch", 0), ("launch, large parent", ballast)):
+        held = bytearray(b"x") * (mebibytes << 20)
         directory = place / name
         directory.mkdir()
         yield name, size, measured(lambda: launch_ours(directory, size)), measured(lambda: launch_bare(size))  # noqa: B023
         del held
     lines = 1000 * size
-    yield "output", lines, measured(lambda: read_ours(place, lines)), measured(lambda: read_bare(lines))
+    yield "output", TALKERS * lines, measured(lambda: read_ours(place, lines)), measured(lambda: read_bare(lines))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -142,13 +148,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=1000)
     parser.add_argument("--reps", type=int, default=5)
+    parser.add_argument("--ballast", type=int, default=1024, help="MiB that a large parent holds")
     options = parser.parse_args(arguments)
     found: dict[tuple[str, int], list[tuple[tuple[float, float], tuple[float, float]]]] = {}
     with tempfile.TemporaryDirectory() as root:
         for repetition in range(options.reps):
             place = Path(root, str(repetition))
             place.mkdir()
-            for name, count, ours, floor in measure(place, options.size):
+            for name, count, ours, floor in measure(place, options.size, options.ballast):
                 found.setdefault((name, count), []).append((ours, floor))
         cost = asyncio.run(reaper_cost(Path(root)))
     for (name, count), pairs in found.items():

@@ -82,7 +82,14 @@ def test_a_failure_blocks_what_depends_on_it_and_names_the_task_that_failed() ->
     s.complete("a")
     s.admit()
     s.fail("b")
-    assert s.statuses() == {"a": "completed", "b": "failed", "c": "running", "d": "blocked", "e": "blocked", "free": "running"}
+    assert s.statuses() == {
+        "a": "completed",
+        "b": "failed",
+        "c": "running",
+        "d": "blocked",
+        "e": "blocked",
+        "free": "running",
+    }
     assert s.state.tasks["e"].blocked_by == "b"
     s.complete("c", "free")
     assert ending(s.state) == "failed"
@@ -190,7 +197,9 @@ def test_every_status_and_event_is_legal_or_refused_without_a_trace() -> None:
                 assert s.state.seq == 3
                 assert s.state.tasks["a"].status in {target, TaskStatus.PENDING}
     assert set(TRANSITIONS) == set(TaskStatus)
-    assert all(not TRANSITIONS[status].keys() - {e.TaskReset, e.TaskRetryScheduled, e.TaskFailureSettled} for status in SETTLED)
+    assert all(
+        not TRANSITIONS[status].keys() - {e.TaskReset, e.TaskRetryScheduled, e.TaskFailureSettled} for status in SETTLED
+    )
 
 
 def test_an_unknown_task_is_refused() -> None:

@@ -69,7 +69,7 @@ def time_to_die(lab: Lab, victims: Callable[[Coordinator], list[int]], prefix: t
 @pytest.mark.parametrize("prefix", [(), NO_CGROUPS], ids=["cgroup", "reaper"])
 def test_row_B1_hostile_tree_dies_with_its_coordinator(lab: Lab, prefix: tuple[str, ...]) -> None:
     need(*prefix[:1])
-    assert max(time_to_die(lab, lambda _: [], prefix) for _ in range(3)) < 10.0
+    assert max(time_to_die(lab, lambda _: [], prefix) for _ in range(2)) < 10.0
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_row_B1_hostile_tree_dies_with_its_coordinator(lab: Lab, prefix: tuple[s
 def test_row_B1_hostile_trees_100(lab: Lab, prefix: tuple[str, ...]) -> None:
     need(*prefix[:1])
     times = sorted(time_to_die(lab, lambda _: [], prefix) for _ in range(100))
-    print(f"p50 {times[50]:.3f} s, max {times[-1]:.3f} s")  # noqa: T201
+    print(f"p50 {times[50]:.3f} s, max {times[-1]:.3f} s")
     assert times[-1] < 10.0
 
 
@@ -618,7 +618,7 @@ async def endless_line(lab: Lab, size: int) -> None:
 
 
 def test_row_E5_line_without_end(lab: Lab) -> None:
-    asyncio.run(endless_line(lab, 512 << 20))
+    asyncio.run(endless_line(lab, 256 << 20))
 
 
 @pytest.mark.slow

@@ -47,7 +47,9 @@ def checkpoint_open(run: Run) -> bool:
 
 def test_row_A10_an_approval_without_its_event_is_none(settings: Settings) -> None:
     """A halted run stays halted and unapproved until a person says otherwise; what was answered stays answered."""
-    run = Orchestrator(settings).run(plan({"id": "q", "agent": "human", "prompt": "Go?"}, {"id": "t", "command": "true"}))
+    run = Orchestrator(settings).run(
+        plan({"id": "q", "agent": "human", "prompt": "Go?"}, {"id": "t", "command": "true"})
+    )
     until(lambda: checkpoint_open(run))
     run.halt()
     run.wait(10)
@@ -93,7 +95,10 @@ def test_row_D7_the_first_durable_answer_wins(settings: Settings) -> None:
     decisions = [event for event in decided if isinstance(event, e.CheckpointApproved | e.CheckpointRejected)]
     assert len(decisions) == len({event.checkpoint for event in decisions}) == count
     assert len(answers) == count  # each was told to exactly one client
-    accepted = {(event.checkpoint[:3], "approve" if isinstance(event, e.CheckpointApproved) else "reject") for event in decisions}
+    accepted = {
+        (event.checkpoint[:3], "approve" if isinstance(event, e.CheckpointApproved) else "reject")
+        for event in decisions
+    }
     assert accepted == set(answers)
 
 

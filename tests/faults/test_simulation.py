@@ -59,7 +59,12 @@ def check_replay(world: World) -> None:
     replayed = fold(world.log.records, lambda _: world.plan)
     for task in world.state.by_index:
         twin = replayed.tasks[task.id]
-        assert (twin.status, twin.attempt, twin.error, twin.value) == (task.status, task.attempt, task.error, task.value)
+        assert (twin.status, twin.attempt, twin.error, twin.value) == (
+            task.status,
+            task.attempt,
+            task.error,
+            task.value,
+        )
     assert replayed.counts == world.state.counts
 
 
@@ -96,7 +101,9 @@ def live_with_crashes(seed: int) -> None:
     fail_fast = any(task.on_failure == "fail_fast" for task in world.plan.tasks)
     one_success = any(task.join is Join.ONE_SUCCESS for task in world.plan.tasks)
     if not (fail_fast or one_success):  # there the order in which things end decides what happens
-        ends = {t.id: (t.status, t.value, t.blocked_by if not _races(world, t.id) else "") for t in world.state.by_index}
+        ends = {
+            t.id: (t.status, t.value, t.blocked_by if not _races(world, t.id) else "") for t in world.state.by_index
+        }
         expected = {
             t.id: (t.status, t.value, t.blocked_by if not _races(world, t.id) else "") for t in reference.state.by_index
         }

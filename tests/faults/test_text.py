@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from orchestrator_nb.core import events as e
@@ -22,11 +23,13 @@ from tests.markdown import skeleton
 
 SEQUENCES = [
     # SGR, cursor, erasing, scrolling, modes
-    "\x1b[31m", "\x1b[1;4;38;5;196m", "\x1b[38;2;1;2;3m", "\x1b[2J", "\x1b[H", "\x1b[1A", "\x1b[2K", "\x1b[?25l", "\x1b[?1049h",
-    "\x1b[6n", "\x1b[c", "\x1b[>c", "\x1b[!p", "\x1b[ q", "\x1b[1;2\"q", "\x1b[21t", "\x1b[8;10;10t", "\x1b[?2004h", "\x1b[s\x1b[u",
+    "\x1b[31m", "\x1b[1;4;38;5;196m", "\x1b[38;2;1;2;3m", "\x1b[2J", "\x1b[H", "\x1b[1A", "\x1b[2K", "\x1b[?25l",
+    "\x1b[?1049h", "\x1b[6n", "\x1b[c", "\x1b[>c", "\x1b[!p", "\x1b[ q", "\x1b[1;2\"q", "\x1b[21t", "\x1b[8;10;10t",
+    "\x1b[?2004h", "\x1b[s\x1b[u",
     # OSC: title, link, clipboard, colours, notification, with either end
-    "\x1b]0;title\x07", "\x1b]2;title\x1b\\", "\x1b]8;;http://evil.example\x07text\x1b]8;;\x07", "\x1b]8;id=1;file:///\x1b\\x\x1b]8;;\x1b\\",
-    "\x1b]52;c;ZXZpbA==\x07", "\x1b]52;c;?\x1b\\", "\x1b]4;1;rgb:f/0/0\x07", "\x1b]9;hello\x07", "\x1b]777;notify;a;b\x07", "\x1b]1337;File=:AA\x07",
+    "\x1b]0;title\x07", "\x1b]2;title\x1b\\", "\x1b]8;;http://evil.example\x07text\x1b]8;;\x07",
+    "\x1b]8;id=1;file:///\x1b\\x\x1b]8;;\x1b\\", "\x1b]52;c;ZXZpbA==\x07", "\x1b]52;c;?\x1b\\",
+    "\x1b]4;1;rgb:f/0/0\x07", "\x1b]9;hello\x07", "\x1b]777;notify;a;b\x07", "\x1b]1337;File=:AA\x07",
     "\x1b]unfinished", "\x1b]0;cut by\x18cancel", "\x1b]0;cut by\x1b[31mescape",
     # DCS, APC, PM, SOS
     "\x1bPq#0;2\x1b\\", "\x1bP$qm\x1b\\", "\x1b_Gf=24\x1b\\", "\x1b^pm\x1b\\", "\x1bXsos\x1b\\", "\x1bP\x1bP\x1b\\",
@@ -37,7 +40,8 @@ SEQUENCES = [
     # C0
     "\x00", "\x07\x07", "\x08\x08\x08", "\x0b\x0c", "\x0e\x0f", "\x7f",
     # direction, invisible
-    "\u202eevil\u202c", "\u2066\u2067\u2068\u2069", "\u200e\u200f\u061c", "a\u200bb\u200cc\u200dd\ufeff", "\u2028\u2029", "\U000e0041\U000e007f",
+    "\u202eevil\u202c", "\u2066\u2067\u2068\u2069", "\u200e\u200f\u061c", "a\u200bb\u200cc\u200dd\ufeff",
+    "\u2028\u2029", "\U000e0041\U000e007f",
 ]  # fmt: skip
 
 UNSEEN = set(
@@ -58,6 +62,8 @@ def test_row_E6_sequences_are_removed_or_shown() -> None:
             assert is_safe(one_line(text)), repr(text)
             assert is_safe(inline(text)), repr(text)
     assert clean("before \u202eevil after") == "before ⟨U+202E⟩evil after"
+    for sequence in SEQUENCES[: SEQUENCES.index("\x1b]0;title\x07") + 2]:
+        assert clean(f"before{sequence}after") == "beforeafter", "nothing of it is left"
 
 
 def test_row_E6_sequences_split_across_chunks_are_removed_too() -> None:
@@ -120,7 +126,7 @@ def session(hostile: str) -> tuple[Plan, list[e.Record], dict[str, bytes]]:
         }
     )
     report = {"summary": hostile, "findings": [{"message": hostile, "file": hostile, "rule": hostile}]}
-    contents = {"1": b"{}", "2": e.msgspec.json.encode({**report, "metrics": {hostile: hostile}})}
+    contents = {"1": b"{}", "2": msgspec.json.encode({**report, "metrics": {hostile: hostile}})}
     events: list[e.AnyEvent] = [
         e.SessionCreated("s", "0", 1, hostile, hostile),
         e.PlanAccepted(1, e.Artifact("blobs/1", 2, "1"), hostile, 5, {"target": hostile}, source=hostile),
@@ -191,20 +197,25 @@ def test_row_E4_marks_and_line_ends_are_made_alike() -> None:
 
 TRICKS = [
     # headings, rules, lists, quotations
-    "# Heading", "## Collection checklist", "Summary\n===", "Summary\n---", "text\n\n# Approved\n\ntext", "---", "***", "- item\n- item",
-    "1. one", "1) one", "> quoted", "+ plus", "    code", "- # heading in a list", "> # heading in a quotation", "* * *", "# Closed #",
+    "# Heading", "## Collection checklist", "Summary\n===", "Summary\n---", "text\n\n# Approved\n\ntext", "---",
+    "***", "- item\n- item", "1. one", "1) one", "> quoted", "+ plus", "    code", "- # heading in a list",
+    "> # heading in a quotation", "* * *", "# Closed #",
     # tables
-    "| a | b |\n|---|---|\n| 1 | 2 |", "a | b", "|---|", "||||", "\\|", "x |\n| y", "a\n:-:", "--- | ---", "`a|b`", "\\`|\\`",
+    "| a | b |\n|---|---|\n| 1 | 2 |", "a | b", "|---|", "||||", "\\|", "x |\n| y", "a\n:-:", "--- | ---", "`a|b`",
+    "\\`|\\`",
     # fences and code
-    "```", "```python\nx", "~~~\ny", "````\n```", "`", "``", "`a", "a `b` c", "`` ` ``", "```\n# inside\n```", "\t# indented",
+    "```", "```python\nx", "~~~\ny", "````\n```", "`", "``", "`a", "a `b` c", "`` ` ``", "```\n# inside\n```",
+    "\t# indented",
     # links and pictures
-    "[text](http://evil.example)", "![p](http://evil.example/p.png)", "[a]: http://evil.example\n\n[a]", "[x](javascript:alert(1))",
-    "<http://evil.example>", "[a][b]\n\n[b]: x", "![a][b]", "](x)", "[![a](b)](c)", "<javascript:alert(1)>", "[^1]: note",
+    "[text](http://evil.example)", "![p](http://evil.example/p.png)", "[a]: http://evil.example\n\n[a]",
+    "[x](javascript:alert(1))", "<http://evil.example>", "[a][b]\n\n[b]: x", "![a][b]", "](x)", "[![a](b)](c)",
+    "<javascript:alert(1)>", "[^1]: note",
     # HTML
-    "<h1>Approved</h1>", "<!-- comment", "<script>alert(1)</script>", "</div></table>", "<details>", "<pre>\n\nx", "<![CDATA[", "<?php",
-    "<img src=x onerror=alert(1)>", "<style>*{}</style>", "&lt;b&gt; &#35; &amp;", "<br>",
+    "<h1>Approved</h1>", "<!-- comment", "<script>alert(1)</script>", "</div></table>", "<details>", "<pre>\n\nx",
+    "<![CDATA[", "<?php", "<img src=x onerror=alert(1)>", "<style>*{}</style>", "&lt;b&gt; &#35; &amp;", "<br>",
     # emphasis, escapes, ends of lines
-    "**bold", "__x__ _y_", "~~gone~~", "\\", "\\\\", "line  \nbreak", "line\\\nbreak", "$x$ $$y$$", "a\r# b\r\n# c", "\u2028# x",
+    "**bold", "__x__ _y_", "~~gone~~", "\\", "\\\\", "line  \nbreak", "line\\\nbreak", "$x$ $$y$$", "a\r# b\r\n# c",
+    "\u2028# x",
 ]  # fmt: skip
 
 

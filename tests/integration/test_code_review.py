@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks.agents.code_review import (
+from notebooks.pipelines.code_review import (
     MAX_BYTES,
     arguments,
     bandit_targets,

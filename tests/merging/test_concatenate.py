@@ -11,12 +11,18 @@ def test_one_section_an_agent() -> None:
         "Results",
         (
             Contribution("Agent-01", "a", "Text", result="# Said\nso", file="results/agent-01-result.md"),
-            Contribution("Agent-02", "b", "Report", result=Report("One.", (Finding("bad", "style"),)), file="results/agent-02-result.md"),
+            Contribution(
+                "Agent-02",
+                "b",
+                "Report",
+                result=Report("One.", (Finding("bad", "style"),)),
+                file="results/agent-02-result.md",
+            ),
             Contribution("Agent-03", "c", "Files", outputs={"a.png": "outputs/c/a.png", "b.csv": "outputs/c/b.csv"}),
             Contribution("Agent-04", "d", "Failed", missing="it failed: no"),
             Contribution("Agent-05", "e", "Quiet"),
         ),
-    )  # fmt: skip
+    )
     assert merge("concatenate", collection) == (
         "# Results\n\n"
         "## Agent-01 Output\n\nText\n\n> **Said**\n>\n> so\n\n"

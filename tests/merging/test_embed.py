@@ -16,7 +16,8 @@ def written(text: str) -> str:
 
 def test_markdown_is_quoted_with_its_headings_in_bold() -> None:
     assert written("# One #\ntext\n\nTwo\nlines\n===\n- item\n\n```python\n# code\n```\n| a |\n|---|\n| 1 |") == (
-        "> **One**\n>\n> text\n>\n> **Two lines**\n>\n> - item\n>\n> ```python\n> # code\n> ```\n> | a |\n> |---|\n> | 1 |\n"
+        "> **One**\n>\n> text\n>\n> **Two lines**\n>\n> - item\n"
+        ">\n> ```python\n> # code\n> ```\n> | a |\n> |---|\n> | 1 |\n"
     )
     assert written("Plain words.\n") == "> Plain words.\n"
     assert written("a\n## **bold** already ##") == "> a\n>\n> **bold** already\n"
@@ -26,7 +27,7 @@ def test_markdown_is_quoted_with_its_headings_in_bold() -> None:
     "text",
     [
         "<div>raw", "a <b>c</b>", "<!-- open", "[a]: http://evil.example", "![x](http://evil.example/p.png)",
-        "- # heading inside", "> ## heading inside", "[x](javascript:alert(1))", "<data:text/html,x>", "[x]: vbscript:y",
+        "- # heading inside", "> ## heading inside", "[x](javascript:alert(1))", "<data:text/html,x>", "[x]: data:y",
     ],
 )  # fmt: skip
 def test_what_could_reach_out_of_a_quotation_is_fenced(text: str) -> None:

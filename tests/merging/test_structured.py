@@ -14,18 +14,21 @@ RISKS = (
     Finding("assert used", "security", "low", "src/a.py", 2, "B101"),
     STYLE[0],
 )
+STYLE_REPORT = Report("15 findings", STYLE)
+RISK_REPORT = Report("", RISKS, {"files": 3})
+FILES = ("plot one.png", "run.ipynb")
 REVIEW = Collection(
     "Code review",
     (
         Contribution("Agent-01", "T-01", "Read code", result={"files": 3}, file="results/agent-01-result.md"),
-        Contribution("Agent-02", "T-02", "Style check", result=Report("15 findings", STYLE), file="results/agent-02-result.md"),
-        Contribution("Agent-03", "T-03", "Security", result=Report("", RISKS, {"files": 3}), file="results/agent-03-result.md"),
-        Contribution("Agent-04", "T-04", "Figures", outputs={"plot one.png": "outputs/T-04/plot one.png", "run.ipynb": "outputs/T-04/run.ipynb"}),
+        Contribution("Agent-02", "T-02", "Style check", result=STYLE_REPORT, file="results/agent-02-result.md"),
+        Contribution("Agent-03", "T-03", "Security", result=RISK_REPORT, file="results/agent-03-result.md"),
+        Contribution("Agent-04", "T-04", "Figures", outputs={name: f"outputs/T-04/{name}" for name in FILES}),
         Contribution("Agent-05", "T-05", "Opinion", result="Good.", file="results/agent-05-result.md"),
         Contribution("Agent-06", "T-06", "Licences", missing="it failed: exit code 2"),
         Contribution("Agent-07", "T-07", "Warm up"),
     ),
-)  # fmt: skip
+)
 
 
 def test_the_whole_document() -> None:
@@ -67,7 +70,7 @@ def test_one_agent_is_counted_as_s1_writes_it() -> None:
 
 def test_equal_results_give_equal_bytes() -> None:
     again = msgspec.convert(msgspec.to_builtins([item.result for item in REVIEW.contributions[1:3]]), list[Report])
-    contributions = [item for item in REVIEW.contributions]
+    contributions = list(REVIEW.contributions)
     contributions[1:3] = [item._replace(result=report) for item, report in zip(contributions[1:3], again, strict=True)]
     assert merge("structured", Collection("Code review", tuple(contributions))) == merge("structured", REVIEW)
 

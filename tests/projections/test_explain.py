@@ -144,7 +144,8 @@ def test_what_has_begun_or_ended_is_told_with_its_time() -> None:
     history.tell(e.TaskFailureSettled("b", "block"))
     assert said(why(history, "a")) == "'a' completed at 2025-01-12 14:30:03 UTC after 2s. Its exit code was 0."
     assert said(why(history, "b")) == (
-        "'b' failed at 2025-01-12 14:30:03 UTC after 3s. It failed: broken Its exit code was 4. 'orchestrate retry b' runs it again."
+        "'b' failed at 2025-01-12 14:30:03 UTC after 3s. It failed: broken Its exit code was 4. "
+        "'orchestrate retry b' runs it again."
     )
     assert "'c' was cancelled" in said(why(history, "c"))
     assert "Reason: not needed" in said(why(history, "c"))

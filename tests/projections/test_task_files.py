@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from orchestrator_nb.core import events as e
-from orchestrator_nb.core.models import Priority
 from orchestrator_nb.projections.task_files import agent_file, status_json
 from tests.histories import History, tell
 from tests.markdown import shown
@@ -92,17 +91,19 @@ def test_a_task_file_tells_all_that_an_agent_needs() -> None:
         ]
     }
     history = tell(plan, target="src", other=1)
-    text = agent_file(history.state, history.state.tasks["T-02"], Priority.P0)
+    text = agent_file(history.state, history.state.tasks["T-02"])
     assert text == (
         "# Agent-02: Security\n\n"
         "- Task: `T-02`\n- Agent: claude\n- Role: auditor\n- Phase: checks\n- Priority: P0\n- Time limit: 10m 00s\n\n"
-        '## Task\n\n````text\nLook at ${params.target}.\n```\ndone\n````\n\nWith\n\n```json\n{\n  "depth": 2\n}\n```\n\n'
+        "## Task\n\n````text\nLook at ${params.target}.\n```\ndone\n````\n\n"
+        'With\n\n```json\n{\n  "depth": 2\n}\n```\n\n'
         '## Values\n\n| Name | Value |\n| --- | --- |\n| `${params.target}` | `"src"` |\n\n'
         "## Inputs\n\n| Name | File |\n| --- | --- |\n| `report` | `T-01/report.json` |\n|  | `a.py` |\n\n"
         "## Outputs\n\nTo be left in `$ORCH_OUTPUTS`:\n\n- `findings.json`\n\n"
         "## Dependencies\n\n- Agent-01, `T-01` (data)\n- `db` (resource)\n\n"
         "## Success criteria\n\n- It ends without an error.\n- All outputs exist.\n"
-        "- The result can be read as report from `findings.json`.\n- `python -m json.tool findings.json` exits with 0.\n\n"
+        "- The result can be read as report from `findings.json`.\n"
+        "- `python -m json.tool findings.json` exits with 0.\n\n"
         '## Fallback\n\nOnce its attempts have failed (agent: shell):\n\n```json\n["bandit", "-r", "."]\n```\n'
     )
 
@@ -115,7 +116,7 @@ def test_every_kind_of_work_is_told() -> None:
         "none": {},
     }
     history = tell({"tasks": [{"id": name, **work} for name, work in works.items()]})
-    told = {name: shown(agent_file(history.state, history.state.tasks[name], Priority.P2)) for name in works}
+    told = {name: shown(agent_file(history.state, history.state.tasks[name])) for name in works}
     assert "echo $HOME" in told["sh"]
     assert "The exit code is 0 or 1." in told["sh"]
     assert "Call the Python function m:f." in told["fn"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -66,7 +67,7 @@ def test_a_stream_is_cleaned_alike_wherever_it_is_cut(text: str, cuts: list[int]
     expected = whole.feed(data) + whole.end()
     cleaner = Cleaner()
     edges = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
-    parts = [cleaner.feed(data[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [cleaner.feed(data[start:end]) for start, end in pairwise(edges)]
     assert "".join(parts) + cleaner.end() == expected
     assert not set(expected) & {"\x1b", "\x9b", "\x9d", "\r", "\x07"}
     assert cleaner.lossy == whole.lossy

@@ -41,7 +41,8 @@ def test_it_has_s1s_form() -> None:
         "▶️ Agent-02 Executing T-02\n"
         f"\n🤖 Agent-02 [T-02]\n{thin}\n"
         "📥 Input: code, what T-01 left\n⚙️ Executing:\n   1. ruff check\n"
-        "📤 Output: none\n⏱️ Duration: 0.5s\n❌ Failed: Task Failed: exit code 2\nTo Rollback, Run: git revert --no-edit b a"
+        "📤 Output: none\n⏱️ Duration: 0.5s\n❌ Failed: Task Failed: exit code 2\n"
+        "To Rollback, Run: git revert --no-edit b a"
     )
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator_nb.core import events as e
-from orchestrator_nb.errors import AgentError, CommandRefused, OrchestratorError, ParameterError, PlanError, SessionNotFound
+from orchestrator_nb.errors import (
+    AgentError,
+    CommandRefused,
+    OrchestratorError,
+    ParameterError,
+    PlanError,
+    SessionNotFound,
+)
 from orchestrator_nb.planning.builder import PlanBuilder
 from orchestrator_nb.runtime.orchestrator import Orchestrator, orchestrate
 from orchestrator_nb.runtime.session import Session
@@ -98,7 +105,12 @@ def test_fork_takes_over_what_is_unchanged(orchestrator: Orchestrator, tmp_path:
     tasks = [
         {"id": "a", "command": f"echo a >> {ledger}; echo ${{params.x}}".replace("${params.x}", "1")},
         {"id": "b", "command": ["sh", "-c", f"echo b >> {ledger}; echo ${{params.x}}"]},
-        {"id": "c", "command": f"echo c >> {ledger}; echo f > $ORCH_OUTPUTS/f", "outputs": ["f"], "dependencies": ["a"]},
+        {
+            "id": "c",
+            "command": f"echo c >> {ledger}; echo f > $ORCH_OUTPUTS/f",
+            "outputs": ["f"],
+            "dependencies": ["a"],
+        },
         {"id": "d", "command": f"echo d >> {ledger}", "dependencies": ["c"]},
     ]
     first = orchestrator.run(plan(*tasks, params={"x": 1})).wait(20)

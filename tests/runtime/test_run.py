@@ -78,7 +78,7 @@ def test_a_failed_task_is_no_error_until_its_result_is_asked_for(orchestrator: O
     run = orchestrator.run(plan({"id": "bad", "command": "exit 3"}, {"id": "good", "command": "echo fine"}))
     assert run.wait(20).status == "failed"
     assert run.results["good"] == "fine"
-    with pytest.raises(RunFailed, match="'bad' has no result, it is failed: .*exit code 3"):
+    with pytest.raises(RunFailed, match=r"'bad' has no result, it is failed: .*exit code 3"):
         _ = run.results["bad"]
     with pytest.raises(KeyError):
         _ = run.results["nobody"]
@@ -159,14 +159,16 @@ def test_answers_must_fit_the_schema(orchestrator: Orchestrator) -> None:
     schema = {"type": "object", "required": ["version"], "properties": {"version": {"type": "integer"}}}
     run = orchestrator.run(plan({**HUMAN, "parameters": {"schema": schema}}))
     until(lambda: asks(run))
-    with pytest.raises(CommandRefused, match="does not fit at version: 'x' is not of type 'integer'"):
+    with pytest.raises(CommandRefused, match="does not have the form asked for: .*'x'"):
         run.approve("q", {"version": "x"})
     run.approve("q@1", {"version": 2})
     assert run.wait(10).results["q"] == {"version": 2}
 
 
 def test_iterating_gives_every_record_once_and_ends(orchestrator: Orchestrator) -> None:
-    run = orchestrator.run(plan(*({"id": f"t{i}", "agent": "simulated", "parameters": {"duration": 0.01}} for i in range(20))))
+    run = orchestrator.run(
+        plan(*({"id": f"t{i}", "agent": "simulated", "parameters": {"duration": 0.01}} for i in range(20)))
+    )
     seen: list[list[int]] = [[], []]
     threads = [threading.Thread(target=lambda s=s: s.extend(r.seq for r in run)) for s in seen]
     for thread in threads:
@@ -203,4 +205,8 @@ def test_explain_says_why(orchestrator: Orchestrator) -> None:
 def test_the_log_is_what_people_can_read(orchestrator: Orchestrator) -> None:
     run = orchestrator.run(plan({"id": "t", "command": "true"})).wait(10)
     lines = (run.path / "events.jsonl").read_text().splitlines()
-    assert [json.loads(line)["event"]["type"] for line in lines[:3]] == ["session_created", "plan_accepted", "run_started"]
+    assert [json.loads(line)["event"]["type"] for line in lines[:3]] == [
+        "session_created",
+        "plan_accepted",
+        "run_started",
+    ]

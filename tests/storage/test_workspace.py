@@ -111,11 +111,12 @@ def test_places_in_a_session(tmp_path: Path) -> None:
     assert session.result(2, "md") == "results/agent-02-result.md"
 
 
-def test_tasks_in_folders_have_directories_of_their_own(tmp_path: Path) -> None:
-    """No attempt of `a` is the directory of a task `a/1`, nor are their outputs mixed."""
+def test_tasks_in_folders_keep_their_folders(tmp_path: Path) -> None:
+    """As S2 lays them out; that no id is a folder of another one is checked with the plan."""
     session = SessionDir(tmp_path)
-    assert session.attempt("a/1", 1) == "attempts/a@1/1"
-    assert session.outputs("a/b") == "outputs/a@b"
+    assert session.attempt("a/1", 1) == "attempts/a/1/1"
+    assert session.outputs("a/b") == "outputs/a/b"
+
 
 
 def test_sweep_leaves_other_processes_and_attempts_alone(workspace: Workspace) -> None:

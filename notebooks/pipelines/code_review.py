@@ -1,4 +1,4 @@
-"""The two functions of `pipelines/code_review.yaml`: reading the code at its begin, the report at its end."""
+"""The two functions that `code_review.yaml` calls: reading the code at its begin, the report at its end."""
 
 from __future__ import annotations
 

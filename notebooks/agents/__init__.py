@@ -1,1 +1,0 @@
-"""Functions that the pipelines of this repository use as tasks."""

@@ -174,7 +174,7 @@ class _Story:
             self._admit()
 
     def _between_runs(self) -> None:
-        if self.runs and not self.state.checkpoints and self.dice.random() < 0.2:
+        if self.runs and self.dice.random() < 0.2:
             self.accept(random_plan(self.dice))
         self.runs += 1
         running = [task for task in self.state.by_index if task.status is TaskStatus.RUNNING]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from orchestrator_nb.cli import drawing, inspecting, options, plans, running, tasks, upkeep, verbs
+from orchestrator_nb.cli import drawing, inspecting, logs, options, plans, running, tasks, upkeep, verbs
 from orchestrator_nb.cli.codes import EXIT_CODES, LOOKING, RUNNING, TELLING, code_of, described
 from orchestrator_nb.cli.output import mute, say, say_error
 from orchestrator_nb.core.ids import did_you_mean
@@ -29,7 +29,7 @@ COMMANDS = (
     (_LOOK, inspecting.sessions, LOOKING),
     (_LOOK, inspecting.status, LOOKING),
     (_LOOK, running.watch, (0, 1, 2, 3, 4, 5, 130)),
-    (_LOOK, tasks.logs, (*TELLING, 130, 141)),
+    (_LOOK, logs.logs, (*TELLING, 130, 141)),
     (_LOOK, tasks.show, TELLING),
     (_LOOK, tasks.explain, TELLING),
     (_LOOK, drawing.graph, LOOKING),
@@ -133,9 +133,13 @@ def run_command(args: list[str]) -> int:
         return code_of(error)
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
-        mute(sys.stdout)
-        return 141
+    except SystemExit as end:  # typer's way to end when a pipe is broken (1) or a completion is done (0)
+        if end.code == 1:
+            mute(sys.stdout)
+        return 141 if end.code == 1 else 0
+    except OSError as error:
+        say_error(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        return 5
     except Exception as error:
         if os.environ.get("ORCH_DEBUG") == "1":
             raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from orchestrator_nb.projections.words import iso
+from orchestrator_nb.storage.workspace import SessionDir
 
 if TYPE_CHECKING:
     from orchestrator_nb.core.models import Plan
@@ -81,6 +83,7 @@ def task_facts(plan: Plan, task: TaskState) -> dict[str, Any]:
 def result_facts(session: Session, task: TaskState) -> dict[str, Any]:
     """What a task left behind."""
     path = session.path
+    log = log_path(path, task)
     return {
         "value": None if task.value is msgspec.UNSET else task.value,
         "result": str(path / task.result.path) if task.result else None,
@@ -88,13 +91,13 @@ def result_facts(session: Session, task: TaskState) -> dict[str, Any]:
         "outputs": [
             {"path": str(path / output.path), "size": output.size, "sha256": output.sha256} for output in task.outputs
         ],
-        "log": next((str(log) for log in [log_path(session, task)] if log.is_file()), None),
+        "log": str(log) if log.is_file() else None,
     }
 
 
-def log_path(session: Session, task: TaskState, attempt: int | None = None) -> Any:
-    """The file that holds what an attempt of a task printed; the last one's when left out."""
-    return session.path / session.directory.attempt(task.id, task.attempt if attempt is None else attempt) / "log"
+def log_path(session: Path, task: TaskState) -> Path:
+    """Where that is which the last attempt of a task printed, if it printed."""
+    return session / SessionDir(session).attempt(task.id, task.attempt) / "log"
 
 
 def counts(state: State) -> dict[str, int]:

@@ -66,6 +66,8 @@ class State:
         #: The task whose failure ends the run.
         self.failed_fast = ""
         self.batch = 0
+        #: Agent numbers given so far: none is ever given twice.
+        self.agents = 0
         self.checkpoints: dict[str, CheckpointState] = {}
         self.merged: e.ResultsMerged | None = None
         self.warnings: list[e.WarningRaised] = []
@@ -97,8 +99,8 @@ class State:
 
     def is_open(self, checkpoint: CheckpointState) -> bool:
         """Whether a person can still answer: not answered, and its task waits for this very question."""
-        task = self.tasks[checkpoint.task]
-        waits = task.status is TaskStatus.AWAITING_APPROVAL and task.checkpoint == checkpoint.id
+        task = self.tasks.get(checkpoint.task)  # a new plan may have dropped it
+        waits = task is not None and task.status is TaskStatus.AWAITING_APPROVAL and task.checkpoint == checkpoint.id
         return waits and checkpoint.approved is None
 
     @property
@@ -375,7 +377,6 @@ class State:
         if plan is None:
             raise IllegalTransition(f"record {record.seq}: PlanAccepted was applied without its plan")
         known = self.tasks
-        number = max((task.number for task in known.values()), default=0)
         self.plan, self.accepted, self.graph = plan, event, plan.graph
         self.tasks, self.by_index = {}, []
         self.counts = dict.fromkeys(TaskStatus, 0)
@@ -384,8 +385,8 @@ class State:
         for index, (spec, rank, demand) in enumerate(zip(plan.tasks, plan.ranks, plan.demands, strict=True)):
             task = known.get(spec.id)
             if task is None:
-                number += 1
-                task = TaskState(spec.id, index, number)
+                self.agents += 1
+                task = TaskState(spec.id, index, self.agents)
             task.index = index
             task.key = rank << _RANK_SHIFT | index
             task.demand = demand

@@ -31,8 +31,7 @@ def read_json(text: str) -> tuple[Any, list[Problem]]:
         doubled = doubled or len(value) < len(pairs)
         return value
 
-    bare = _STRING.sub("", text)
-    if bare.count(",") + bare.count("{") + bare.count("[") > MAX_NODES:
+    if _holds_too_many(text):
         raise too_many()
     try:
         value = json.loads(text, object_pairs_hook=mapping, parse_int=_whole, parse_constant=float)
@@ -48,6 +47,19 @@ def read_json(text: str) -> tuple[Any, list[Problem]]:
     for path, fault in faults[:MAX_PROBLEMS]:
         problems.append(Problem(f"{dotted(path)}: {fault}", *marks.at(path)[:2]))
     return value, problems[:MAX_PROBLEMS]
+
+
+def _holds_too_many(text: str) -> bool:
+    """Whether there are more than `MAX_NODES` values, told by the signs outside of texts, before any is made."""
+    if sum(map(text.count, ",{[")) <= MAX_NODES:
+        return False
+    count = end = 0
+    for quoted in _STRING.finditer(text):
+        count += sum(text.count(sign, end, quoted.start()) for sign in ",{[")
+        end = quoted.end()
+        if count > MAX_NODES:
+            return True
+    return count + sum(text.count(sign, end) for sign in ",{[") > MAX_NODES
 
 
 def json_marks(text: str) -> Mark:
@@ -73,7 +85,8 @@ def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-_TEXT = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+#: A text in quotes; one without end goes to the end, so that nothing is looked at twice.
+_TEXT = r'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?"?'
 _STRING = re.compile(_TEXT, re.DOTALL)
 _TOKEN = re.compile(_TEXT + r'|[{}\[\]:,\n]|[^\s{}\[\]:,"]+', re.DOTALL)
 

@@ -171,13 +171,15 @@ class Engine:
                 over.set()
                 await control
             reason = running.result()
-            await self._finish(reason, run_number, output)
+            await self._finish(reason, run_number)
         except Exception as error:
             self._say_error(error)
             raise
         finally:
             await supervisor.close()
             await asyncio.to_thread(self._close)
+        if output is not None and reason in ("completed", "failed"):
+            await asyncio.to_thread(copy_results, self.directory, output)
         return reason
 
     def _begin(self, rulings: Sequence[e.AnyEvent], facts: Sequence[str], warnings: Sequence[str]) -> int:
@@ -193,11 +195,9 @@ class Engine:
         self.record(*rulings, started, *(e.WarningRaised(message) for message in warnings))
         return run_number
 
-    async def _finish(self, reason: str, run_number: int, output: Path | None) -> None:
+    async def _finish(self, reason: str, run_number: int) -> None:
         if reason in ("completed", "failed"):
             self.record(await asyncio.to_thread(merge_results, self.state, self.directory, self.read))
-            if output is not None:
-                await asyncio.to_thread(copy_results, self.directory, output)
         self.record(e.RunEnded(run_number, as_end_reason(reason)))
 
     def _say_error(self, error: Exception) -> None:

@@ -21,7 +21,7 @@ class FileWriter:
     def __init__(self, root: Root, settings: Settings) -> None:
         self._root = root
         self._cap = settings.result_cap
-        self._files = Files(lambda artifact: root.read_bytes(artifact.path, self._cap))
+        self._files = Files(lambda artifact: root.read_bytes(artifact.path, max(self._cap, artifact.size)))
 
     def __call__(self, records: list[Record], state: State, force: bool) -> None:
         """Take `records` in, `state` being what they led to; with `force` write the files that differ."""

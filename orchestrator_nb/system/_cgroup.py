@@ -100,9 +100,17 @@ class Cgroup:
         os.rmdir(group)
         return ""
 
-    def leave(self) -> None:
-        """Go back from a task's group to the run's."""
-        write(f"{self.path}/run/cgroup.procs", "0")
+    def leave(self, group: str) -> None:
+        """Go back from a task's group, if there is one, to the run's."""
+        if group:
+            write(f"{self.path}/run/cgroup.procs", "0")
+
+    def release(self, group: str) -> bool:
+        """Remove a task's group, if there is one; return whether the kernel killed in it for want of memory."""
+        killed = bool(group) and b"\noom_kill 0\n" not in read(f"{group}/memory.events")
+        if group:
+            remove(group)
+        return killed
 
     def close(self) -> None:
         """Leave the run's group, and remove it with all that is left in it."""

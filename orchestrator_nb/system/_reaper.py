@@ -8,7 +8,7 @@ to one that the coordinator holds. Proven free of children, it can hold the next
 """
 
 # A reaper is to be small: neither pathlib nor contextlib is loaded.
-# ruff: noqa: PTH106, PTH108, PTH113, PTH118, SIM105
+# ruff: noqa: PTH108, PTH113, PTH118, SIM105
 
 from __future__ import annotations
 
@@ -100,12 +100,13 @@ class Task:
             for drain in self.drains.values():
                 os.close(drain.writer)
                 drain.finish()
+            self.reaper.cgroup.leave(self.group)
+            self.reaper.cgroup.release(self.group)
             return error.errno or -1, about
         finally:
             if stdin >= 0:
                 os.close(stdin)
-            if self.group:
-                self.reaper.cgroup.leave()
+        self.reaper.cgroup.leave(self.group)
         for drain in self.drains.values():
             os.close(drain.writer)
             self.reaper.poll.register(drain.pipe, select.POLLIN)
@@ -227,10 +228,8 @@ class Task:
             drain.finish()
             lost += drain.lost
             error = error or drain.error
-        if self.group:
-            if b"\noom_kill 0\n" not in read(f"{self.group}/memory.events"):
-                self.reason = "memory"
-            os.rmdir(self.group)
+        if self.reaper.cgroup.release(self.group):
+            self.reason = "memory"
         self.record(lost)
         os.waitpid(self.pid, 0)
         return f"{self.code} {self.reason} {self.leftovers} {lost} {error}"
@@ -265,7 +264,6 @@ class Reaper:
         self.cgroup = cgroup
         self.cores = self.bound = sorted(os.sched_getaffinity(0))
         self.orders = Frames(ORDERS)
-        self.signals = -1
         self.poll = select.poll()
         self.last_pump = 0.0
         self.task: Task | None = None
@@ -293,7 +291,7 @@ class Reaper:
     def pump(self, drain: Drain) -> bool:
         """Move output; of a talkative command not at each of its writes, but some of them at once."""
         size = drain.pump()
-        if size < CHUNK and time.monotonic() - self.last_pump < 2 * COALESCE:
+        if 0 < size < CHUNK and time.monotonic() - self.last_pump < 2 * COALESCE:
             time.sleep(COALESCE)
         self.last_pump = time.monotonic()
         return size > 0
@@ -312,7 +310,9 @@ class Reaper:
                 self.task.order(verb)
 
     def orphan(self) -> None:
-        """Nobody is there any more."""
+        """Nobody is there any more: orders and reports end together, or one by one."""
+        if self.orphaned:
+            return
         self.orphaned = True
         self.poll.unregister(ORDERS)
         self.poll.unregister(REPORTS)

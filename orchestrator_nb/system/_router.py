@@ -43,7 +43,7 @@ class Supervisor:
         for fd in (ORDERS, self.signals, coordinator):
             poll.register(fd, select.POLLIN)
         while self.pids or self.lost or not self.deadline:
-            for fd, _ in poll.poll(5 if self.lost else 100 if self.deadline else None):
+            for fd, _ in poll.poll(10 if self.lost else 100 if self.deadline else None):
                 if fd == self.signals:
                     arrived(self.signals)
                     self.reap()

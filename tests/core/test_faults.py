@@ -37,7 +37,7 @@ def test_faults_are_safe_to_print() -> None:
 def test_refuse_raises_with_all_of_them_and_lets_warnings_pass() -> None:
     warning, one, two = Fault("warning", "w"), Fault("error", "one"), Fault("error", "two")
     refuse([warning])
-    with pytest.raises(PlanError, match="^one$"):
+    with pytest.raises(PlanError, match=r"^one$"):
         refuse([one, warning])
     with pytest.raises(PlanError) as caught:
         refuse([one, warning, two])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import networkx as nx
@@ -74,7 +75,7 @@ def test_levels_tails_and_critical_path(parents: list[list[int]], weights: list[
     path = graph.critical_path(weights)
     assert sum(weights[node] for node in path) == max(tails)
     assert not parents[path[0]]
-    assert all(b in graph.children[a] for a, b in zip(path, path[1:], strict=False))
+    assert all(b in graph.children[a] for a, b in pairwise(path))
     assert len(graph.critical_path()) == nx.dag_longest_path_length(other) + 1
 
 

@@ -325,6 +325,9 @@ def test_agent_numbers_are_given_once_and_never_again() -> None:
     s.plan = Plan(tasks=(Task(id="new", function="m:f"), Task(id="b", function="m:f"), Task(id="a", function="m:f")))
     s.tell(e.PlanAccepted(2, PLAN, "t", 3))
     assert {t.id: t.number for t in s.state.by_index} == {"a": 1, "b": 2, "new": 3}
+    s.plan = Plan(tasks=(Task(id="a", function="m:f"), Task(id="newer", function="m:f")))
+    s.tell(e.PlanAccepted(3, PLAN, "t", 2))
+    assert {t.id: t.number for t in s.state.by_index} == {"a": 1, "newer": 4}, "3 was another's"
 
 
 def test_a_new_revision_keeps_what_is_done_and_lets_new_dependencies_count() -> None:

@@ -1,6 +1,6 @@
 """Plan files that are bombs (E1); as a program: loads each of them, and tells what that cost.
 
-    python bad_files.py DIRECTORY
+python -m tests.faults.bad_files DIRECTORY
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 MB = 1_000_000
@@ -19,7 +20,7 @@ _LETTERS = "abcdefghij"
 def _laughs(merge: str) -> str:
     """Aliases of aliases: ten to the ninth values, as list items or by merge keys."""
     lines = [f"a: &a {{{', '.join(f'k{n}: x' for n in range(9))}}}" if merge else "a: &a [x, x, x, x, x, x, x, x, x]"]
-    for before, name in zip(_LETTERS, _LETTERS[1:], strict=False):
+    for before, name in pairwise(_LETTERS):
         items = ", ".join([f"*{before}"] * 9)
         lines.append(f"{name}: &{name} {{<<: [{items}]}}" if merge else f"{name}: &{name} [{items}]")
     return "\n".join(lines)
@@ -75,12 +76,12 @@ def main(directory: Path) -> None:
         del data
         before, began = _reset_peak(), time.process_time()
         errors = load_plan(path).errors
-        seconds = time.process_time() - began
+        seconds = round(time.process_time() - began, 3)
         error = str(errors[0]) if errors else ""
         del errors
-        mebibytes = (_peak() - before) / 1024
+        mebibytes = round((_peak() - before) / 1024, 1)
         path.unlink()
-        print(json.dumps({"name": name, "error": error, "seconds": round(seconds, 3), "mebibytes": round(mebibytes, 1)}))
+        print(json.dumps({"name": name, "error": error, "seconds": seconds, "mebibytes": mebibytes}))
 
 
 def _reset_peak() -> int:

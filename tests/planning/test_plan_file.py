@@ -103,7 +103,7 @@ tasks:
         ("limits: []", "limits must be a mapping, not a list"),
         ("params: [x]", "params must be a mapping of names to defaults"),
         ("params: {a-b: 1}", "'a-b' is no name; use letters, digits and '_'"),
-        ("params: {a: {type: integer}}", "params.a.type must be str, int, float, bool, path or json, not 'integer'; did"),
+        ("params: {a: {type: integer}}", "params.a.type must be str, int, float, bool, path or json, not 'integer'"),
         ("params: {a: {requierd: true}}", "unknown key 'requierd'; did you mean 'required'?"),
         ("phases: x", "phases must be a list of {id, title, max_parallel, timeout}"),
         ("phases: [{title: x}]", "'id' is missing"),

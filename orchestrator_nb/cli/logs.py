@@ -1,0 +1,121 @@
+"""The command logs: what an attempt printed, made harmless, and followed as it grows."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
+
+import typer
+
+from orchestrator_nb.cli import options
+from orchestrator_nb.cli.output import say
+from orchestrator_nb.errors import CommandRefused
+
+if TYPE_CHECKING:
+    from orchestrator_nb.core.tasks import TaskState
+    from orchestrator_nb.runtime.session import Session
+
+#: Seconds between two looks at a growing log, bytes read at once.
+_LOOK = 0.1
+_CHUNK = 64 * 1024
+
+
+def logs(
+    task: options.Task,
+    session: options.OfSession = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the task has ended.")] = False,
+    attempt: Annotated[int | None, typer.Option("--attempt", metavar="N", min=1, help="One of its attempts.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The bytes as they are, control characters and all.")] = False,
+) -> None:
+    """Print what a task printed.
+
+    Control characters are made harmless, unless --raw asks for them. What it printed on standard error goes there.
+    """
+    from orchestrator_nb.cli.picking import opened
+
+    found = opened(session)
+    state = found.task(task)
+    if follow:
+        _follow(found, task, attempt, raw=raw)
+        return
+    number = attempt or state.attempt
+    if state.attempt == 0:
+        raise CommandRefused(f"task '{task}' is {state.status} and was not started yet: 'orchestrate explain {task}'")
+    if not any([copy.finish() for copy in _copies(found, state, number, raw=raw)]):
+        kind = found.plan.tasks[state.index].kind
+        raise CommandRefused(
+            f"task '{task}' printed nothing in attempt {number} (agent: {kind}); 'orchestrate show {task}' has its result"
+        )
+
+
+def _follow(session: Session, task: str, attempt: int | None, *, raw: bool) -> None:
+    """Print an attempt's log as it grows, and those of later attempts, until the task has ended or nobody runs it."""
+    state = session.task(task)
+    number = attempt or max(state.attempt, 1)
+    while True:
+        copies = _copies(session, state, number, raw=raw)
+        while session.holder() is not None and state.attempt <= number and not state.status.settled:
+            for copy in copies:
+                copy.go_on()
+            time.sleep(_LOOK)
+            session.refresh()
+            state = session.task(task)
+        for copy in copies:
+            copy.finish()
+        session.refresh()
+        state = session.task(task)
+        if attempt or state.attempt <= number:
+            return
+        number = state.attempt
+        say(f"--- attempt {number} ---", err=True)
+
+
+def _copies(session: Session, state: TaskState, number: int, *, raw: bool) -> list[_Copy]:
+    directory = session.path / session.directory.attempt(state.id, number)
+    return [_Copy(directory / "log", sys.stdout, raw), _Copy(directory / "log.stderr", sys.stderr, raw)]
+
+
+class _Copy:
+    """One log file on its way to a stream, cleaned or raw."""
+
+    def __init__(self, path: Path, stream: TextIO, raw: bool) -> None:
+        from orchestrator_nb.projections.text import Cleaner
+
+        self._path = path
+        self._stream = stream
+        self._cleaner = None if raw else Cleaner()
+        self._source: BinaryIO | None = None
+        self._any = False
+
+    def go_on(self) -> None:
+        """Write what there is by now."""
+        if self._source is None:
+            try:
+                self._source = _opened(self._path)
+            except FileNotFoundError:
+                return
+        while chunk := self._source.read(_CHUNK):
+            self._any = True
+            if self._cleaner is None:
+                self._stream.buffer.write(chunk)
+            else:
+                self._stream.write(self._cleaner.feed(chunk))
+        self._stream.flush()
+
+    def finish(self) -> bool:
+        """Write the rest; return whether there was anything at all."""
+        self.go_on()
+        if self._cleaner is not None:
+            self._stream.write(self._cleaner.end())
+        self._stream.flush()
+        if self._source is not None:
+            self._source.close()
+        return self._any
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A log to read: tasks can write beside it, so no link is followed and nothing but a file is read."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK))

@@ -137,12 +137,12 @@ def run_command(args: list[str]) -> int:
         if end.code == 1:
             mute(sys.stdout)
         return 141 if end.code == 1 else 0
-    except OSError as error:
-        say_error(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
-        return 5
     except Exception as error:
         if os.environ.get("ORCH_DEBUG") == "1":
             raise
+        if isinstance(error, OSError) and error.filename:
+            say_error(f"{error.strerror}: {error.filename}")
+            return 5
         say_error(f"{type(error).__name__}: {error}\nThis is a fault in orchestrator_nb; ORCH_DEBUG=1 shows where.")
         return code_of(error)
 

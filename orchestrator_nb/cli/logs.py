@@ -44,10 +44,10 @@ def logs(
     number = attempt or state.attempt
     if state.attempt == 0:
         raise CommandRefused(f"task '{task}' is {state.status} and was not started yet: 'orchestrate explain {task}'")
-    if not any([copy.finish() for copy in _copies(found, state, number, raw=raw)]):
+    if not sum(copy.finish() for copy in _copies(found, state, number, raw=raw)):
         kind = found.plan.tasks[state.index].kind
         raise CommandRefused(
-            f"task '{task}' printed nothing in attempt {number} (agent: {kind}); 'orchestrate show {task}' has its result"
+            f"task '{task}' (agent: {kind}) printed nothing in attempt {number}: see 'orchestrate show {task}'"
         )
 
 

@@ -76,7 +76,7 @@ def _lines(subject: Subject, state: State) -> Any:
 
 def _hints(subject: Subject, task: TaskState) -> Any:
     of = subject.which and f" -s{subject.which}"
-    logged = (subject.path / "attempts" / task.id / str(task.attempt) / "log").is_file()
+    logged = facts.log_path(subject.path, task).is_file()
     yield "  Look:    ", (f"orchestrate {'logs' if logged else 'show'} {task.id}{of}", "bold")
     again = f"orchestrate retry {task.id}{of} && orchestrate resume{subject.which}"
     yield "  Again:   ", (again, "bold")

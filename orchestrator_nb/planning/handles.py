@@ -106,6 +106,8 @@ class TaskHandle(Value):
 class TaskFunction:
     """A function as a kind of task: calling it adds a task; tasks among the arguments are its dependencies."""
 
+    __name__: str
+
     def __init__(self, builder: PlanBuilder, function: Callable[..., Any], options: TaskOptions) -> None:
         functools.update_wrapper(self, function)
         #: The function itself, for calling it here and now.

@@ -173,6 +173,7 @@ class Files:
     def _tell(self, path: str, content: Content | None) -> Iterator[Change]:
         mark = None if content is None else hash(content) or 1
         if self._told.get(path) != mark:
+            self._told[path] = 0  # there may be one from here on, whatever becomes of the iterator
             yield path, content
             if mark is None:
                 self._told.pop(path, None)

@@ -163,24 +163,24 @@ class Link:
 
     def _hear(self, kind: str, reaper: int, words: list[str]) -> None:
         """Tell a process what is reported about it."""
-        process = self._held.get(reaper)
-        if kind == "started" and process:
+        if kind == "started":
             pid, start_time, offset = map(int, words)
-            process.launched(pid, start_time, offset)
-            return
-        self._held.pop(reaper, None)
-        if kind == "gone":
-            if reaper in self._idle:
-                self._idle.remove(reaper)
-            if process:
-                process.lost()
-            return
-        if kind == "exited" and process:
-            process.end(self._exit(*words))
-        elif process:
-            process.fail(OSError(int(words[0]), os.strerror(int(words[0])), words[1]))
-        if words[1] == "fork":
-            return
+            self._held[reaper].launched(pid, start_time, offset)
+        elif kind == "exited":
+            self._held.pop(reaper).end(self._exit(*words))
+            self._rest(reaper)
+        elif kind == "failed":
+            number, about = int(words[0]), words[1]
+            self._held.pop(reaper).fail(OSError(number, os.strerror(number), about))
+            if about != "fork":
+                self._rest(reaper)
+        elif reaper in self._held:
+            self._held.pop(reaper).lost()
+        elif reaper in self._idle:
+            self._idle.remove(reaper)
+
+    def _rest(self, reaper: int) -> None:
+        """Keep a reaper for the next command, or let it go."""
         if len(self._idle) < MAX_IDLE:
             self._idle.append(reaper)
         else:
@@ -212,12 +212,20 @@ class Link:
         """Hear the last reports of the reapers, end what they did not, and let go of everything."""
         await asyncio.wait((self._silent,), timeout=BURIAL)
         self._loop.remove_reader(self._reports)
+        try:
+            if self._popen.returncode:
+                await asyncio.to_thread(self._sweep)
+        finally:
+            for process in self._held.values():
+                process.lost()
+            self._held.clear()
+            self._reports.close()
+            os.close(self._pidfd)
+            self._gone.set_result(None)
+
+    def _sweep(self) -> None:
+        """End what a killed supervisor has left behind (blocking)."""
         if self.cgroup:
-            await asyncio.to_thread(_cgroup.remove, self.cgroup)
+            _cgroup.remove(self.cgroup)
         for process in self._held.values():
-            await asyncio.to_thread(process.sweep)
-            process.lost()
-        self._held.clear()
-        self._reports.close()
-        os.close(self._pidfd)
-        self._gone.set_result(None)
+            process.sweep()

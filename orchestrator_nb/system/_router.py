@@ -5,6 +5,7 @@ It is a child-subreaper as the reapers are: what a killed reaper leaves behind b
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import select
@@ -15,10 +16,12 @@ import time
 from orchestrator_nb.system._cgroup import Cgroup
 from orchestrator_nb.system._proc import children, signal_trees
 from orchestrator_nb.system._reaper import Reaper
-from orchestrator_nb.system._wire import ORDERS, Frames, arrived, frame, hold_orphans, open_signals, report
+from orchestrator_nb.system._wire import ORDERS, SIGNALS, Frames, arrived, frame, report
 
 #: Seconds that reapers get to end their trees when the coordinator is gone.
 SHUTDOWN = 3.0
+
+PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36
 
 
 class Supervisor:
@@ -141,6 +144,20 @@ class Supervisor:
             os.close(pipe)
         self.pipes.clear()
         self.deadline = time.monotonic() + SHUTDOWN
+
+
+def hold_orphans(name: bytes) -> None:
+    """Make this process, under a new name, the one that inherits the orphans below it."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc.prctl(PR_SET_NAME, name, 0, 0, 0)
+
+
+def open_signals() -> int:
+    """Block every signal, and return a file descriptor that each process reads its own from, forks included."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    mask = sum(1 << (number - 1) for number in SIGNALS).to_bytes(8, sys.byteorder)
+    return int(ctypes.CDLL(None).signalfd(-1, ctypes.create_string_buffer(mask, 128), os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def main(arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""How coordinator, supervisor and reapers talk, and how the latter two hear of their children.
+"""How coordinator, supervisor and reapers talk.
 
 Orders go down, on fd 0: frames of four bytes of length, then fields separated by NUL, which neither arguments, nor
 paths, nor environment variables can hold. The first field names the reaper that is meant, the second is the verb::
@@ -24,20 +24,14 @@ Reports go up, on fd 1: lines shorter than PIPE_BUF, so that those of several wr
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
 
 ORDERS, REPORTS = 0, 1
 #: What a command finds at its default, whatever its parents ignore or block.
 SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
-
-PR_SET_CHILD_SUBREAPER = 36
-PR_SET_NAME = 15
+#: Bytes of what is read for one signal.
 SIGINFO = 128
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Frames:
@@ -71,19 +65,6 @@ def report(line: str) -> None:
         os.write(REPORTS, line.encode() + b"\n")
     except BrokenPipeError:
         pass  # it is gone, which is found out by polling
-
-
-def hold_orphans(name: bytes) -> None:
-    """Make this process, under a new name, the one that inherits the orphans below it."""
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    _libc.prctl(PR_SET_NAME, name, 0, 0, 0)
-
-
-def open_signals() -> int:
-    """Block every signal, and return a file descriptor that each process reads its own from, forks included."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    mask = sum(1 << (number - 1) for number in SIGNALS).to_bytes(8, sys.byteorder)
-    return int(_libc.signalfd(-1, ctypes.create_string_buffer(mask, 128), os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def arrived(signals: int) -> None:

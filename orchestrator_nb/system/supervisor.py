@@ -25,6 +25,7 @@ from orchestrator_nb.system._process import SupervisedProcess
 #: Default of the bytes that a log may hold, and of the processes that a command may have.
 LOG_CAP = 256 << 20
 PROCESS_LIMIT = 4096
+LINUX = hasattr(os, "pidfd_open")
 #: Errors of a machine that is short of something just now; how long a start is tried again, in seconds.
 TRANSIENT = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE))
 RETRY_FOR, FIRST_DELAY, LONGEST_DELAY = 30.0, 0.02, 1.0
@@ -42,7 +43,7 @@ class Supervisor:
         self.log_cap = log_cap
         self.process_limit = process_limit
         self._session = session
-        self._cores = sorted(os.sched_getaffinity(0))
+        self._cores = sorted(os.sched_getaffinity(0)) if LINUX else []
         self._next_core = 0
         self._link: Link | None = None
         self._linking = asyncio.Lock()
@@ -59,6 +60,8 @@ class Supervisor:
         """What holds processes, and what limits them, on this machine: for people."""
         link = self._link
         cgroup, memory = (bool(link.cgroup), link.memory) if link else _cgroup.available()
+        if not LINUX:
+            return ("Commands cannot be run here: their supervision needs Linux 5.3 or later.",)
         net = "and by a cgroup for the run" if cgroup else "(no cgroup v2 can be written here)"
         by = (
             "the kernel (cgroup v2)"
@@ -108,6 +111,8 @@ class Supervisor:
 
     async def _connect(self) -> Link:
         """The link to a living supervisor process."""
+        if not LINUX:
+            raise AgentError("Commands run under supervision, which needs Linux 5.3 or later: use one, or a container.")
         async with self._linking:
             if self._link and self._link.lost:
                 await self._link.gone()

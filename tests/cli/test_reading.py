@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from orchestrator_nb.cli.app import run_command
 from orchestrator_nb.runtime.session import Session
 from tests.cli.conftest import Call, Told
-from tests.cli.program import Live, eventually, orchestrate, write_plan
+from tests.cli.program import PROGRAM, Live, environment, write_plan
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Session:
             {"id": "sub/file", "command": "echo data > $ORCH_OUTPUTS/x.txt", "outputs": ["x.txt"]},
             {"id": "twice", "command": "echo attempt $ORCH_ATTEMPT; exit 4", "retry": {"attempts": 2, "delay": 0}},
             {"id": "blocked", "agent": "simulated", "dependencies": ["twice", "prints"]},
-            {"id": "value", "function": "posixpath:split", "parameters": {"p": "/a/b"}},
+            {"id": "value", "function": "json:loads", "parameters": {"s": "[1, 2]"}},
         ],
     )
     assert run_command(["--workspace", str(directory / "sessions"), "run", str(plan), "-q"]) == 1
@@ -77,13 +78,13 @@ def test_status(look: Call, ended: Session) -> None:
 
 
 def test_logs(look: Call) -> None:
-    assert look("logs", "prints").out.split("\n") == ["out", "err", "no end"]
+    assert look("logs", "prints") == (0, "out\nno end", "err\n")
     assert look("logs", "twice").out == "attempt 2\n"
     assert look("logs", "twice", "--attempt", 1, "--follow").out == "attempt 1\n"
     assert look("logs", "twice", "--attempt", 9).code == 6
     told = look("logs", "value")
     assert told.code == 6
-    assert "its agent is 'function'" in told.err
+    assert "(agent: function)" in told.err
     assert "was not started" in look("logs", "blocked").err
     assert "did you mean 'prints'?" in look("logs", "prints2").err
 
@@ -102,10 +103,9 @@ def test_a_log_that_is_no_file_is_not_read(look: Call, ended: Session) -> None:
 
 def test_show(look: Call, ended: Session) -> None:
     told = look("show", "sub/file")
-    assert str(ended.path / "outputs" / "sub@file" / "x.txt") in told.out
+    assert str(ended.path / "outputs" / "sub" / "file" / "x.txt") in told.out
     facts = json.loads(look("show", "value", "--json").out)
-    assert (facts["value"], facts["status"], facts["kind"]) == (["/a", "b"], "completed", "function")
-    assert '"b"' in look("show", "value").out
+    assert (facts["value"], facts["status"], facts["kind"]) == ([1, 2], "completed", "function")
 
 
 def test_explain(look: Call) -> None:
@@ -151,10 +151,6 @@ def test_following_a_log_until_the_task_has_ended(tmp_path: Path) -> None:
     )
     with Live(plan) as live:
         live.event("process_started", "a")
-        import subprocess
-
-        from tests.cli.program import PROGRAM, environment
-
         follower = subprocess.Popen(
             [*PROGRAM, "logs", "a", "-f"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
         )
@@ -169,12 +165,7 @@ def test_reading_ends_quietly_when_nobody_listens(ended: Session) -> None:
     log = ended.path / "attempts" / "prints" / "1" / "log"
     kept = log.read_bytes()
     log.write_bytes(b"line\n" * 1_000_000)
-    import subprocess
-
-    from tests.cli.program import PROGRAM, environment
-
     command = f"{sys.executable} -m orchestrator_nb --workspace {ended.path.parent} logs prints | head -1"
-    assert PROGRAM
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"], env=environment(), capture_output=True, text=True, check=False
     )
@@ -184,5 +175,3 @@ def test_reading_ends_quietly_when_nobody_listens(ended: Session) -> None:
 
 def test_a_session_of_another_process_can_be_read_by_its_path(call: Call, ended: Session) -> None:
     assert json.loads(call("status", ended.path, "--json").out)["session"] == ended.id
-    assert eventually(lambda: True)
-    assert orchestrate

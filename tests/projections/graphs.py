@@ -11,7 +11,7 @@ from orchestrator_nb.projections.layout_frame import inside
 from orchestrator_nb.projections.layout_text import text_width
 from orchestrator_nb.projections.theme import STATUSES
 
-_WORDS = "Read Check Build Verify Merge Parse Report Collect Analyse style security files of the code and tests".split()
+_WORDS = ["Read", "Check", "Verify", "Merge", "Report", "Collect", "Analyse", "security", "files", "of", "the", "code"]
 
 
 def view_of(count: int, edges: Iterable[tuple[int, int]], seed: int = 0, *, words: bool = True) -> GraphView:
@@ -113,7 +113,7 @@ def _port(layout: Layout, node: int, *, leaving: bool) -> tuple[int, int]:
 
 
 def _passes(start: tuple[int, int], end: tuple[int, int], box: tuple[int, int, int, int]) -> bool:
-    """Whether the segment has a point inside of the box (its border does not count): clipping after Liang and Barsky."""
+    """Whether the segment has a point inside of the box (not on its border): clipping by Liang and Barsky."""
     enter, leave = 0.0, 1.0
     for axis in (0, 1):
         delta = end[axis] - start[axis]

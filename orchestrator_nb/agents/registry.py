@@ -6,7 +6,7 @@ A kind is the name of a built-in agent, one that an installed package provides (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
@@ -29,8 +29,10 @@ BUILT_IN = {
 _LATER = ("claude", "codex", "gemini", "model")
 
 
-class Registry:
+class Registry(Collection[str]):
     """The agents of one run: each kind is loaded once, when the first task asks for it.
+
+    It is also the collection of their names; installed packages are looked through only for what is not built in.
 
     Args:
         agents: Agents handed in by name; they go before all others.
@@ -50,6 +52,15 @@ class Registry:
     def names(self) -> list[str]:
         """The names that a plan may use, sorted; full paths may be used beside them."""
         return sorted({*self._agents, *BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._agents or kind in BUILT_IN or kind in self.names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
 
     def _load(self, kind: str) -> Agent:
         if path := BUILT_IN.get(kind):

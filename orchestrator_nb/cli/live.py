@@ -264,8 +264,8 @@ def _detail(state: State, task: TaskState) -> RenderableType:
             return text((f"blocked by {task.blocked_by}", "dim"))
         case TaskStatus.RUNNING if task.attempt > 1 and not task.message:
             return text((f"attempt {task.attempt}", "dim"))
-        case TaskStatus.COMPLETED if task.reused_from:
-            return text((f"taken over from {task.reused_from}", "dim"))
+        case TaskStatus.COMPLETED:
+            return text((f"taken over from {task.reused_from}" if task.reused_from else "", "dim"))
     return text((one_line(task.message), "dim"))
 
 

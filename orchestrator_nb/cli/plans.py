@@ -104,7 +104,7 @@ def _loaded(plan: str, topology: bool) -> LoadedPlan:
     from orchestrator_nb.planning.sources import plan_from
     from orchestrator_nb.planning.task_folder import load_folder
 
-    agents = Registry().names()
+    agents = Registry()
     loaded = plan_from(plan, agents=agents)
     if not topology:
         return loaded

@@ -17,7 +17,7 @@ def preview(source: str, given: dict[str, Any], *, as_json: bool) -> int:
     from orchestrator_nb.planning.sources import plan_from
     from orchestrator_nb.runtime.plans import resolve_params
 
-    loaded = plan_from(source, agents=Registry().names())
+    loaded = plan_from(source, agents=Registry())
     plan = loaded.require()
     params = resolve_params(plan, given, base=loaded.base, cwd=Path.cwd())
     facts = _facts(plan, params, [str(fault) for fault in loaded.warnings])

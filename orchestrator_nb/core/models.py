@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
@@ -351,6 +351,13 @@ class Plan(Model):
     """How results become `final_output.md`."""
     tasks: Annotated[tuple[Task, ...], BeforeValidator(_tasks_from_mapping)] = ()
     """Its tasks, in the order in which equal priorities start: a list, or a mapping from ids."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with changes; what was computed from the tasks is computed anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("graph", "ranks", "demands"):
+            copied.__dict__.pop(name, None)
+        return copied
 
     def __len__(self) -> int:
         return len(self.tasks)

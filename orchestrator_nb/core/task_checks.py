@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import PurePosixPath
 
-from orchestrator_nb.core.faults import Fault, Path, dotted
+from orchestrator_nb.core.faults import Fault, Path
 from orchestrator_nb.core.ids import is_identifier
-from orchestrator_nb.core.models import DependencyKind, Join, OnFailure, Plan, Task, Work, agent_kind
+from orchestrator_nb.core.models import DependencyKind, Join, OnFailure, Plan, Resources, Task, Work, agent_kind
 from orchestrator_nb.core.names import Names
 from orchestrator_nb.core.params import fault_of_value
 from orchestrator_nb.core.values import Reference, places, scan, shell_remedy
@@ -46,7 +46,7 @@ class TaskCheck:
 
     task: Task
     position: int
-    plan: Surroundings
+    around: Surroundings
     faults: list[Fault] = field(default_factory=list)
 
     def run(self) -> list[Fault]:
@@ -61,10 +61,10 @@ class TaskCheck:
             self.check_outputs()
         if task.env:
             self.check_environment()
-        if task.phase is not None and task.phase not in self.plan.phases:
-            self.error(f"unknown phase '{task.phase}'", "phase", remedy=self.plan.phases.hint(task.phase))
-        if task.resources or task.timeout:
-            self.check_resources()
+        if task.phase is not None and task.phase not in self.around.phases:
+            self.error(f"unknown phase '{task.phase}'", "phase", remedy=self.around.phases.hint(task.phase))
+        if task.resources:
+            self.check_resources(task.resources)
         if task.join is not Join.ALL_SUCCESS:
             self.check_join()
         if len(task.files) > CONTEXT_BUDGET:
@@ -98,7 +98,7 @@ class TaskCheck:
         elif self.task.isolate == "process" and (work.function or "").startswith(":"):
             remedy = "put it into a module, or leave `isolate` out"
             self.error("a process of its own needs an importable function", *at, "function", remedy=remedy)
-        if work.notebook is not None and ("://" in work.notebook or not re.search(r"\.ipynb$|\}$", work.notebook)):
+        if work.notebook is not None and ("://" in work.notebook or not work.notebook.endswith((".ipynb", "}"))):
             remedy = "name an .ipynb file by its path"
             self.error(f"'{work.notebook}' is no notebook on this machine", *at, "notebook", remedy=remedy)
         if work.parameters:
@@ -117,9 +117,9 @@ class TaskCheck:
         elif need and need not in given:
             instead = f" instead of `{given[0]}`" if given else ""
             self.error(f"agent '{agent}' needs a `{need}`", *at, "agent", remedy=f"add `{need}`{instead}")
-        elif self.plan.agents is not None and agent not in self.plan.agents and ":" not in agent:
+        elif self.around.agents is not None and agent not in self.around.agents and ":" not in agent:
             unknown = f"agent '{agent}' is not in this version" if agent in _LATER else f"unknown agent '{agent}'"
-            self.error(unknown, *at, "agent", remedy="" if agent in _LATER else self.plan.agents.hint(agent))
+            self.error(unknown, *at, "agent", remedy="" if agent in _LATER else self.around.agents.hint(agent))
 
     def check_command(self, command: str | tuple[str, ...], at: Path) -> None:
         """It is not empty, and a shell's string holds none of our values."""
@@ -169,27 +169,27 @@ class TaskCheck:
         """S2's way to name an input, ``TASK/FILE``: the task, if there is one."""
         parts = file.split("/")
         heads = ("/".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
-        return next((head for head in heads if head in self.plan.index), None)
+        return next((head for head in heads if head in self.around.index), None)
 
     def check_reference(self, reference: Reference, path: Path) -> None:
         """It exists, it is a dependency, and a file that is read is declared."""
         if not reference.task:
-            if reference.name not in self.plan.params:
-                remedy = self.plan.params.hint(reference.name) or "declare it in the plan's `params`"
+            if reference.name not in self.around.params:
+                remedy = self.around.params.hint(reference.name) or "declare it in the plan's `params`"
                 self.error(f"{reference}: the plan has no parameter '{reference.name}'", *path, remedy=remedy)
             return
         other = reference.task
         kinds = {dependency.kind for dependency in self.task.dependencies if dependency.task == other}
-        if other not in self.plan.index:
-            self.error(f"{reference}: no task has the id '{other}'", *path, remedy=self.plan.ids.hint(other))
+        if other not in self.around.index:
+            self.error(f"{reference}: no task has the id '{other}'", *path, remedy=self.around.ids.hint(other))
         elif other == self.task.id:
             self.error(f"{reference} is the task's own", *path, remedy="read the result of another task")
         elif DependencyKind.DATA not in kinds:
             what = f"is a dependency of kind {min(kinds)}" if kinds else "is not one of the task's dependencies"
             remedy = f"make it one of kind data: {{task: {other}, kind: data}}" if kinds else f"add '{other}' to them"
             self.error(f"{reference}: '{other}' {what}", *path, remedy=remedy)
-        if reference.kind == "output" and other in self.plan.index:
-            declared = Names(self.plan.plan.tasks[self.plan.index[other]].outputs)
+        if reference.kind == "output" and other in self.around.index:
+            declared = Names(self.around.plan.tasks[self.around.index[other]].outputs)
             if reference.key not in declared:
                 remedy = declared.hint(reference.key) or f"add it to the outputs of '{other}'"
                 self.error(f"{reference}: '{other}' declares no output '{reference.key}'", *path, remedy=remedy)
@@ -235,16 +235,14 @@ class TaskCheck:
         if not self.task.ok_exit_codes:
             self.error("no exit code counts as success", "ok_exit_codes", remedy="leave it out, or name one")
 
-    def check_resources(self) -> None:
+    def check_resources(self, resources: Resources) -> None:
         """What it asks for, a run of this plan can give."""
-        limits, resources = self.plan.plan.limits, self.task.resources
-        for name in ("cpu", "memory_gb") if resources else ():
-            asked, limit = getattr(resources, name), getattr(limits, name)
+        for name in ("cpu", "memory_gb"):
+            asked, limit = getattr(resources, name), getattr(self.around.plan.limits, name)
             if asked is not None and limit is not None and asked > limit:
-                remedy = f"ask for less, or raise limits.{name}"
-                self.error(f"needs {name} {asked:g}, the plan's limit is {limit:g}: it could never start",
-                           "resources", name, remedy=remedy)  # fmt: skip
-        for index, lock in enumerate(resources.locks if resources else ()):
+                message = f"needs {name} {asked:g}, the plan's limit is {limit:g}: it could never start"
+                self.error(message, "resources", name, remedy=f"ask for less, or raise limits.{name}")
+        for index, lock in enumerate(resources.locks):
             if not lock.strip():
                 self.error("a lock needs a name", "resources", "locks", index, remedy="name the thing that it guards")
 
@@ -256,10 +254,10 @@ class TaskCheck:
             self.warn(f"join '{self.task.join}' means nothing with {count}", "join", remedy="leave it out")
 
 
-def check_tasks(plan: Surroundings) -> Iterator[Fault]:
+def check_tasks(around: Surroundings) -> Iterator[Fault]:
     """The faults of every task, in plan order."""
-    for position, task in enumerate(plan.plan.tasks):
-        yield from TaskCheck(task, position, plan).run()
+    for position, task in enumerate(around.plan.tasks):
+        yield from TaskCheck(task, position, around).run()
 
 
 def text_faults(plan: Plan) -> Iterator[Fault]:
@@ -274,7 +272,7 @@ def text_faults(plan: Plan) -> Iterator[Fault]:
     for position, task in enumerate(plan.tasks):
         for name, value in task.model_dump(exclude_defaults=True).items():
             if name != "parameters" and (fault := fault_of_value(value)):
-                yield Fault("error", f"{dotted((name,))}: {fault}", task.id, ("tasks", position, name))
+                yield Fault("error", f"{name}: {fault}", task.id, ("tasks", position, name))
     for name, value in plan.model_dump(exclude={"tasks"}).items():
         if fault := fault_of_value(value):
             yield Fault("error", f"{name}: {fault}", "", (name,))

@@ -55,8 +55,8 @@ class LoadedPlan:
 
     def where(self, task: str) -> str:
         """Where a task is written, ``plan.yaml:12``; empty if it is not in a file. Raises `KeyError`."""
-        assert self.plan is not None
-        file, line, _ = self.locate(("tasks", self.plan.graph.index[task]))
+        positions = {known.id: position for position, known in enumerate(self.plan.tasks if self.plan else ())}
+        file, line, _ = self.locate(("tasks", positions[task]))
         return f"{file}:{line}" if line else file
 
 

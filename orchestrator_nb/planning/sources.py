@@ -20,11 +20,11 @@ from orchestrator_nb.planning.task_folder import load_folder
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def plan_from(source: Any, *, agents: Collection[str] | None = None) -> LoadedPlan:
+def plan_from(source: Any, *, topology: bool = False, agents: Collection[str] | None = None) -> LoadedPlan:
     """The plan in `source`, with its faults: a `Plan`, a `PlanBuilder`, or the path of a plan file or task folder.
 
-    A string is a path if it ends in .yaml, .yml or .json, or names a folder. `agents` are the names of the agents
-    that there are (`core.checks.check`).
+    A string is a path if it ends in .yaml, .yml or .json, or names a folder. `topology` (S0's rule, for what stands in
+    files) and `agents` (the names of those that there are) are for `core.checks.check`.
 
     Raises:
         PlanError: There is no such file or folder.
@@ -35,19 +35,19 @@ def plan_from(source: Any, *, agents: Collection[str] | None = None) -> LoadedPl
     if isinstance(source, PlanBuilder):
         return source.load(agents)
     if isinstance(source, Plan):
-        return LoadedPlan(source, Path.cwd(), f"Plan '{source.title}'", tuple(check(source, agents=agents)))
+        return LoadedPlan(source, Path.cwd(), f"Plan '{source.title}'", tuple(check(source, topology, agents)))
     if not isinstance(source, str | os.PathLike):
         raise OrchestratorError(
             f"a plan is a Plan, a PlanBuilder, or the path of a file or folder, not {type(source).__name__}"
         )
     path = Path(source)
     if source and _is_folder(path):
-        return load_folder(path, agents=agents)
+        return load_folder(path, topology=topology, agents=agents)
     if isinstance(source, str) and not source.endswith(SUFFIXES):
         raise OrchestratorError(_no_prompts(source))
     if not path.is_file():
         raise PlanError(f"{path}: {_missing(path)}")
-    return load_plan(path, agents=agents)
+    return load_plan(path, topology=topology, agents=agents)
 
 
 def _is_folder(path: Path) -> bool:

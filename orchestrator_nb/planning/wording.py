@@ -86,8 +86,10 @@ _FORMS = {
     "files": "a list of paths",
     "inputs": "a mapping of names to paths, or a list of paths",
     "limits": "a mapping",
+    "limits.resources": "a mapping of names to numbers",
     "locks": "a list of names",
     "merge": "the name of a strategy, or a mapping",
+    "merge.tasks": "a list of ids",
     "ok_exit_codes": "a list of whole numbers",
     "outputs": "a list of paths",
     "parameters": "a mapping of names to values",
@@ -114,8 +116,6 @@ _TYPES = {
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
 }
-#: What an item of these lists and mappings is called.
-_ITEMS: dict[str | int, str] = {"tasks": "a task", "phases": "a phase", "dependencies": "a dependency"}
 _WRONG_FORM = frozenset(["string_type", "tuple_type", "dict_type", "model_type"])
 
 
@@ -142,9 +142,7 @@ def _path_in(raw: Any, location: tuple[int | str, ...]) -> Path:
 
 
 def _fault(error: ErrorDetails, path: Path, raw: Any) -> Fault:
-    kind, given = error["type"], error["input"]
-    key = next((str(step) for step in reversed(path) if isinstance(step, str)), "the plan")
-    remedy = ""
+    kind, given, remedy = error["type"], error["input"], ""
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         message, remedy = _unknown_key(path)
     elif kind == "missing":
@@ -158,7 +156,7 @@ def _fault(error: ErrorDetails, path: Path, raw: Any) -> Fault:
         message = f"{_subject(path)} must be {allowed}, not {_shown(given)}"
         remedy = _meant(given, allowed)
     else:
-        message = f"{_subject(path)} must be {_expected(error, path, key)}, not {_shown(given)}"
+        message = f"{_subject(path)} must be {_expected(error, path)}, not {_shown(given)}"
         if kind == "string_type" and isinstance(given, int | float):
             remedy = "put it in quotes"
     return Fault("error", message, _task(path, raw), path, remedy)
@@ -181,19 +179,21 @@ def _meant(given: Any, allowed: str) -> str:
     return hint.removeprefix("; ")
 
 
-def _expected(error: ErrorDetails, path: Path, key: str) -> str:
-    kind = error["type"]
-    if kind in _WRONG_FORM and path and path[-1] == key and key in _FORMS:
-        return _FORMS[key]
-    words = _TYPES.get(kind)
+def _expected(error: ErrorDetails, path: Path) -> str:
+    form = _FORMS.get(_subject(path)) or _FORMS.get(str(path[-1] if path else ""))
+    if form and error["type"] in _WRONG_FORM:
+        return form
+    words = _TYPES.get(error["type"])
     return words.format(**error.get("ctx", {})) if words else f"right ({error['msg']})"
 
 
 def _subject(path: Path) -> str:
     if not path:
         return "a plan"
-    if len(path) > 1 and (item := _ITEMS.get(path[-2])):
-        return item
+    if len(path) == 2 and path[0] in ("tasks", "phases"):
+        return f"a {str(path[0])[:-1]}"
+    if path[-2:-1] == ("dependencies",):
+        return "a dependency"
     return dotted(path[2:] if path[0] == "tasks" and len(path) > 2 else path)
 
 

@@ -22,7 +22,9 @@ ASPECT = 1.6
 WIDE = 24
 WIDE_SHARE = 3.0
 WIDEST = 300
-#: A graph is folded that is this many times too long, where at most so many lines pass from one layer to the next.
+#: A graph is folded that is longer than this and so many times too long for its breadth, where at most so many lines
+#: pass from one layer to the next.
+FOLDED = 1600
 TOO_LONG = 4.0
 THIN = 4
 #: Half of the breadth of: a line that passes a layer, a lane beside the rows of a block. Distance of other lanes.
@@ -211,7 +213,7 @@ class Part:
 
     def _cuts(self) -> list[int]:
         """The layers after which a drawing that is much too long is folded."""
-        if self.length < TOO_LONG * ASPECT * self.breadth:
+        if self.length < max(FOLDED, TOO_LONG * ASPECT * self.breadth):
             return []
         between = self.spacing.apart + 2 * LANES
         lines = max(1, round(sqrt(self.length / (ASPECT * (self.breadth + between)))))

@@ -34,7 +34,7 @@ def collapse_by_phase(view: GraphView, threshold: int = THRESHOLD) -> GraphView:
     if len(view.nodes) <= threshold:
         return view
     graph = _graph(len(view.nodes), [(source, target) for source, target, _ in view.edges])
-    for names in _groupings(view, graph):
+    for names in _groupings(view, graph, threshold):
         groups = _without_circles(names, graph)
         if 1 < len(set(groups)) <= threshold:
             return _grouped(view, groups)
@@ -48,7 +48,7 @@ def _graph(count: int, edges: Sequence[tuple[int, int]]) -> Graph:
     return Graph([str(index) for index in range(count)], upstream)
 
 
-def _groupings(view: GraphView, graph: Graph) -> Iterator[list[str]]:
+def _groupings(view: GraphView, graph: Graph, threshold: int) -> Iterator[list[str]]:
     """The name of each node's group, in one way after another."""
     titles = dict(view.phases)
     if any(node.phase for node in view.nodes):
@@ -57,7 +57,7 @@ def _groupings(view: GraphView, graph: Graph) -> Iterator[list[str]]:
     for depth in range(max(map(len, folders)), 0, -1):
         yield ["/".join(folder[:depth]) or "No folder" for folder in folders]
     levels = graph.levels()
-    step = -(-len(levels) // MOST_LEVELS)
+    step = -(-len(levels) // min(MOST_LEVELS, threshold))
     names = [""] * len(view.nodes)
     for number, level in enumerate(levels):
         first, last = number - number % step, min(number - number % step + step, len(levels)) - 1

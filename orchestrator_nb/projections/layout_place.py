@@ -108,7 +108,7 @@ class _Places:
             self.straighten_chain(chain)
         for layer in graph.layers if jogs else ():
             for item in layer:
-                for ends in (graph.before[item], graph.after[item]):
+                for ends in (graph.before[item], graph.after[item]) if item < graph.nodes else ():
                     if len(ends) % 2:
                         wish = at[ends[0]] if len(ends) == 1 else sorted([at[end] for end in ends])[len(ends) // 2]
                         if 0 < abs(wish - at[item]) < JOG:

@@ -157,7 +157,7 @@ class Orchestrator:
         return self._go(engine, jobs, output)
 
     def _checked(self, plan: Any) -> LoadedPlan:
-        loaded = plan_from(plan, agents=Registry().names())
+        loaded = plan_from(plan, agents=Registry())
         loaded.require()
         return loaded
 

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--reps", type=int, default=10)
     reps = parser.parse_args().reps
     for name in SUBJECTS:
-        print(json.dumps(measure(name, reps)))  # noqa: T201
+        print(json.dumps(measure(name, reps)))
 
 
 if __name__ == "__main__":

@@ -26,13 +26,12 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process = subprocess.Popen(
-            [*PROGRAM, *args],
+            ["setsid", "--ctty", *PROGRAM, *args],  # it is the session's leader, and the terminal controls it
             cwd=cwd,
             env=environment(**environ),
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            start_new_session=True,
         )
         os.close(slave)
         self.raw = b""
@@ -61,6 +60,11 @@ class Terminal:
         """Type."""
         os.write(self._master, keys)
 
+    def hang_up(self) -> None:
+        """Close the terminal while the program runs."""
+        os.close(self._master)
+        self._master = -1
+
     def _read(self, timeout: float) -> bool:
         """Take in what there is; False once the program has ended and everything was read."""
         if select.select([self._master], [], [], timeout)[0]:
@@ -77,4 +81,5 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)

@@ -189,6 +189,12 @@ def test_a_plan_finds_its_tasks_by_id() -> None:
     assert (len(plan), plan["b"].id, plan.graph.parents) == (2, "b", [(), (0,)])
 
 
+def test_a_copy_of_a_plan_with_other_tasks_has_another_graph() -> None:
+    plan = Plan(tasks=(Task(id="a"), Task(id="b")))
+    assert len(plan.graph) == 2
+    assert len(plan.model_copy(update={"tasks": plan.tasks[:1]}).graph) == 1
+
+
 def test_a_task_is_small() -> None:
     tasks = [Task(id=f"T-{number}", command=("x",)) for number in range(10)]
     size = sys.getsizeof(tasks[5]) + sys.getsizeof(tasks[5].__dict__)

@@ -91,6 +91,7 @@ def test_both_agree_on_plans_that_are_slightly_wrong(raw: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @given(spoilt_plans())
 @settings(max_examples=5_000, derandomize=False)
 def test_both_agree_on_thousands_of_plans(raw: Any) -> None:

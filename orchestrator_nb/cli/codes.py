@@ -13,7 +13,10 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
     2: ("bad input", "usage, plan, parameter or setting; or something that the plan needs is missing"),
     3: ("stopped", "'orchestrate resume' goes on"),
     4: ("halted", "'orchestrate resume' goes on"),
-    5: ("no access to the session", "not found, run by another process, damaged, changed plan, full disk"),
+    5: (
+        "no access to the session",
+        "not found, run by another process, damaged, its run died, its plan changed, disk full",
+    ),
     6: ("refused", "the command makes no sense in the present state"),
     70: ("a fault in orchestrator_nb", "ORCH_DEBUG=1 shows where"),
     129: ("the terminal was closed", "SIGHUP: a run was halted"),

@@ -9,6 +9,8 @@ from orchestrator_nb.cli.output import say
 from orchestrator_nb.projections.words import count, some
 
 if TYPE_CHECKING:
+    from orchestrator_nb.core.changes import PlanDiff
+    from orchestrator_nb.core.models import Plan
     from orchestrator_nb.runtime.orchestrator import Orchestrator
     from orchestrator_nb.runtime.session import Session
 
@@ -23,11 +25,13 @@ class Continuation:
     kept: list[str]
     #: Were running when the run died or was halted.
     interrupted: list[str]
+    #: Have ended, and run again because the plan has changed.
+    changed: list[str]
     #: Were not started yet, or are tried again.
     to_run: list[str]
+    waiting: list[str]
     #: Stay as they are: failed, blocked, cancelled.
     left: list[str]
-    waiting: list[str]
     #: How the plan differs from the session's; empty if it does not.
     changes: str
 
@@ -40,12 +44,25 @@ def continuation(orchestrator: Orchestrator, session: Session) -> Continuation:
     """Look ahead. Raises `PlanError` if the plan's file has changed and is no plan any more."""
     from orchestrator_nb.core.changes import differences
 
-    by_kind: dict[str, list[str]] = {"kept": [], "interrupted": [], "to_run": [], "left": [], "waiting": []}
-    for task in session.state.by_index:
-        by_kind[_KIND[task.status]].append(task.id)
-    changed = orchestrator.changed_plan(session)
-    changes = "" if changed is None else str(differences(session.plan, changed.require()))
-    return Continuation(session.id, session.status, changes=changes, **by_kind)
+    loaded = orchestrator.changed_plan(session)
+    plan = session.plan if loaded is None else loaded.require()
+    difference = differences(session.plan, plan)
+    again = _again(plan, difference)
+    by_kind: dict[str, list[str]] = {name: [] for name in set(_KIND.values()) | {"changed"}}
+    for task in plan.tasks:
+        state = session.state.tasks.get(task.id)
+        kind = _KIND[state.status] if state is not None else "to_run"
+        by_kind["changed" if task.id in again and kind in ("kept", "left") else kind].append(task.id)
+    return Continuation(session.id, session.status, changes=str(difference), **by_kind)
+
+
+def _again(plan: Plan, difference: PlanDiff) -> set[str]:
+    """Tasks that a changed plan lets run again: those that differ, and what depends on them."""
+    if any(key == "params" for key, _, _ in difference.plan):
+        return {task.id for task in plan.tasks}
+    positions = {plan.graph.index[task] for task in difference.changed}
+    positions |= {child for position in set(positions) for child in plan.graph.descendants(position)}
+    return {plan.tasks[position].id for position in positions}
 
 
 _KIND = {
@@ -64,12 +81,13 @@ _KIND = {
 }
 
 
-def say_continuation(ahead: Continuation) -> None:
-    """Print what a resume is about to do."""
+def say_continuation(ahead: Continuation, *, changes: bool) -> None:
+    """Print what a resume is about to do; with `changes`, how the plan differs."""
     say(f"Session {ahead.session} ({ahead.status}):")
     rows = (
         ("kept", ahead.kept, "finished, not run again"),
         ("run again", ahead.interrupted, "interrupted"),
+        ("changed", ahead.changed, "run again"),
         ("to run", ahead.to_run, "not finished yet"),
         ("asked", ahead.waiting, "wait for an answer"),
         ("left", ahead.left, "as they are; 'orchestrate retry TASK' tries failed ones again"),
@@ -77,5 +95,5 @@ def say_continuation(ahead: Continuation) -> None:
     for name, tasks, meaning in rows:
         if tasks:
             say(f"  {name + ':':<11} ", (count(len(tasks), "task"), "bold"), f" ({some(tasks, 5)}): {meaning}")
-    if ahead.changes:
+    if ahead.changes and changes:
         say(("The plan has changed:", "bold yellow"), f"\n{ahead.changes}")

@@ -204,7 +204,7 @@ def _caught(put: Callable[[int], None]) -> Iterator[None]:
 def _obey(run: Run, signum: int, *, first: bool, note: Callable[[str], None]) -> None:
     """Carry out what a signal asks for."""
     name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
-    with contextlib.suppress(OrchestratorError):  # it is over already
+    with contextlib.suppress(OrchestratorError, TimeoutError):  # it is over already
         if signum == signal.SIGINT and first:
             run.stop(by=name)
             with run.state() as state:

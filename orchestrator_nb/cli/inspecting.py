@@ -69,8 +69,7 @@ def status(
 
     found = opened(session)
     if as_json:
-        plan = found.plan
-        say_json({**session_facts(found), "tasks": [task_facts(plan, task) for task in found.state.by_index]})
+        say_json({**session_facts(found), "tasks": [task_facts(found.plan, task) for task in found.state.by_index]})
         return
     _say_head(found)
     tasks = found.state.by_index

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 import typer
 
 from orchestrator_nb.cli import options
-from orchestrator_nb.cli.output import say
+from orchestrator_nb.cli.output import say, say_json
 from orchestrator_nb.errors import CommandRefused
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the task has ended.")] = False,
     attempt: Annotated[int | None, typer.Option("--attempt", metavar="N", min=1, help="One of its attempts.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="The bytes as they are, control characters and all.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Print what a task printed.
 
@@ -38,10 +39,13 @@ def logs(
 
     found = opened(session)
     state = found.task(task)
+    number = attempt or state.attempt
+    if as_json:
+        _say_json(found, state, number)
+        return
     if follow:
         _follow(found, task, attempt, raw=raw)
         return
-    number = attempt or state.attempt
     if state.attempt == 0:
         raise CommandRefused(f"task '{task}' is {state.status} and was not started yet: 'orchestrate explain {task}'")
     if not sum(copy.finish() for copy in _copies(found, state, number, raw=raw)):
@@ -49,6 +53,18 @@ def logs(
         raise CommandRefused(
             f"task '{task}' (agent: {kind}) printed nothing in attempt {number}: see 'orchestrate show {task}'"
         )
+
+
+def _say_json(session: Session, state: TaskState, number: int) -> None:
+    """Where the logs are, and what is in them as text: the first 256 KiB of each."""
+    from orchestrator_nb.projections.text import MAX_TEXT, clean
+
+    told: dict[str, object] = {"session": session.id, "task": state.id, "attempt": number}
+    for name, copy in zip(("out", "err"), _copies(session, state, number, raw=False), strict=True):
+        told[name] = (
+            {"path": str(copy.path), "text": clean(copy.beginning(MAX_TEXT + 1))} if copy.path.is_file() else None
+        )
+    say_json(told)
 
 
 def _follow(session: Session, task: str, attempt: int | None, *, raw: bool) -> None:
@@ -84,17 +100,22 @@ class _Copy:
     def __init__(self, path: Path, stream: TextIO, raw: bool) -> None:
         from orchestrator_nb.projections.text import Cleaner
 
-        self._path = path
+        self.path = path
         self._stream = stream
         self._cleaner = None if raw else Cleaner()
         self._source: BinaryIO | None = None
         self._any = False
 
+    def beginning(self, size: int) -> bytes:
+        """The first bytes."""
+        with _opened(self.path) as source:
+            return source.read(size)
+
     def go_on(self) -> None:
         """Write what there is by now."""
         if self._source is None:
             try:
-                self._source = _opened(self._path)
+                self._source = _opened(self.path)
             except FileNotFoundError:
                 return
         while chunk := self._source.read(_CHUNK):

@@ -83,7 +83,7 @@ def resume(  # noqa: PLR0913 - options of a command
     if dry_run and as_json:
         say_json(ahead.facts())
     elif not as_json and not quiet:
-        say_continuation(ahead)
+        say_continuation(ahead, changes=dry_run or accept_changes)
     if dry_run:
         return 0
     reporter = reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)

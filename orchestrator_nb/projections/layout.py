@@ -27,7 +27,9 @@ __all__ = ["THRESHOLD", "Edge", "GraphView", "Layout", "Metrics", "Node", "colla
 
 #: Graphs of more nodes than this are drawn smaller and without captions.
 COMFORTABLE_NODES = 80
-#: How much better (as a logarithm of proportions) top to bottom must be.
+#: Up to this width a graph is drawn from left to right, unless top to bottom is so much better (as a logarithm of
+#: proportions).
+PAGE = 2000
 BIAS = 0.7
 
 
@@ -52,6 +54,9 @@ class Metrics(msgspec.Struct, frozen=True):
 
 COMFORTABLE = Metrics(13, 17, 11, 14, 9, 16, 7, 18, 46, 190)
 COMPACT = Metrics(11, 14, 10, 13, 6, 12, 5, 10, 36, 150)
+#: Size and widest extent of a phase's name.
+NAME = 11
+NAME_ROOM = 130
 #: Height of the bar in a group's box, with the room above it.
 BAR = 12
 
@@ -85,6 +90,8 @@ def layout(view: GraphView, direction: Literal["auto", "LR", "TD"] = "auto") -> 
     metrics = COMFORTABLE if len(view.nodes) <= COMFORTABLE_NODES else COMPACT
     spacing = Spacing(metrics.between, metrics.apart)
     labels, captions, widths, heights = _contents(view.nodes, metrics)
+    if direction != "TD" and view.phases:
+        widths = _room_for_names(view, widths)
     parts = parts_of(view)
     if direction == "auto":
         direction = _direction(parts, widths, heights, spacing)
@@ -143,6 +150,12 @@ def _caption(node: Node, metrics: Metrics) -> tuple[str, ...]:
     return wrap(text, metrics.caption, metrics.room, 1) if text else ()
 
 
+def _room_for_names(view: GraphView, widths: Sequence[int]) -> list[int]:
+    """Boxes at least as wide as the name of their phase, which may stand above them."""
+    names = {phase: int(min(text_width(clean(title), NAME), NAME_ROOM)) & ~1 for phase, title in view.phases}
+    return [max(width, names.get(node.phase, 0)) for node, width in zip(view.nodes, widths, strict=True)]
+
+
 def _direction(
     parts: Sequence[Part | Grid], widths: Sequence[int], heights: Sequence[int], spacing: Spacing
 ) -> Literal["LR", "TD"]:
@@ -151,9 +164,9 @@ def _direction(
     if not isinstance(largest, Part) or largest.is_thin():
         return "LR"
     length, breadth = largest.extent(widths, heights, spacing)
-    misfit = abs(log(length / breadth / ASPECT))
+    misfit = abs(log(length / breadth / ASPECT)) - (BIAS if length <= PAGE else 0.0)
     length, breadth = largest.extent(heights, widths, spacing)
-    return "TD" if abs(log(breadth / length / ASPECT)) + BIAS < misfit else "LR"
+    return "TD" if abs(log(breadth / length / ASPECT)) < misfit else "LR"
 
 
 def _pack(sizes: Sequence[tuple[int, int]], gap: int) -> tuple[list[tuple[int, int]], int, int]:

@@ -23,10 +23,11 @@ WIDE = 24
 WIDE_SHARE = 3.0
 WIDEST = 300
 #: A graph is folded that is longer than this and so many times too long for its breadth, where at most so many lines
-#: pass from one layer to the next.
+#: pass from one layer to the next, and lines differ in length by no more than about this share.
 FOLDED = 1600
 TOO_LONG = 4.0
 THIN = 4
+LEEWAY = 0.4
 #: Half of the breadth of: a line that passes a layer, a lane beside the rows of a block. Distance of other lanes.
 LINE = 5
 LANE = 9
@@ -215,15 +216,19 @@ class Part:
         """The layers after which a drawing that is much too long is folded."""
         if self.length < max(FOLDED, TOO_LONG * ASPECT * self.breadth):
             return []
-        between = self.spacing.apart + 2 * LANES
-        lines = max(1, round(sqrt(self.length / (ASPECT * (self.breadth + between)))))
+        lines = round(sqrt(self.length / (ASPECT * (self.breadth + self.spacing.apart + 2 * LANES))))
+        links = [sum([len(self.graph.after[item]) for item in layer]) for layer in self.graph.layers[:-1]]
+        thin = [number for number, count in enumerate(links) if count <= THIN]
         cuts: list[int] = []
-        begin = 0
-        for number, layer in enumerate(self.graph.layers[:-1]):
-            links = sum([len(self.graph.after[item]) for item in layer])
-            if links <= THIN and self.end[number] - begin >= self.length / lines:
-                cuts.append(number)
-                begin = self.start[number + 1]
+        begin, share = 0, self.length / max(lines, 1)
+        for _ in range(lines - 1):
+            goal = begin + share
+            later = [number for number in thin if self.end[number] > begin]
+            cut = min(later, key=lambda number: abs(self.end[number] - goal), default=None)
+            if cut is None or abs(self.end[cut] - goal) > share * LEEWAY:
+                return []
+            cuts.append(cut)
+            begin = self.start[cut + 1]
         return cuts
 
     def _fold(self, cuts: Sequence[int], spans: Sequence[tuple[int, int]]) -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from orchestrator_nb.projections.layout import BAR, GraphView, Layout, Metrics, Node
+from orchestrator_nb.projections.layout import BAR, NAME, NAME_ROOM, GraphView, Layout, Metrics, Node
 from orchestrator_nb.projections.layout_text import clean, text_width, wrap
 from orchestrator_nb.projections.theme import PLAIN, STATUSES
 
 MARGIN = 24
 #: Sizes of fonts.
 TITLE = 16
-SMALL = 11
-#: Height of a line of the legend, of the strip for names of phases, widest name of a phase.
+SMALL = NAME
+#: Height of a line of the legend, of the strip for names of phases.
 LEGEND_LINE = 24
 BAND_STRIP = 26
-BAND_ROOM = 130
 LEAST_WIDTH = 320
 
 
@@ -85,7 +84,7 @@ def frame(layout: Layout, view: GraphView, *, title: str, legend: bool, critical
     """Arrange title, bands, graph and legend so that nothing lies on anything else."""
     down = layout.direction == "TD"
     names = [clean(name) for name, _, _ in layout.bands]
-    column = round(max([min(text_width(name, SMALL), BAND_ROOM) for name in names], default=0)) + 20
+    column = round(max([min(text_width(name, SMALL), NAME_ROOM) for name in names], default=0)) + 20
     before = (column if down else 0) if names else 0
     width = max(layout.width + before + 2 * MARGIN, LEAST_WIDTH)
     heading = wrap(clean(title), TITLE, width - 2 * MARGIN, 1)[0] if title else ""
@@ -120,7 +119,7 @@ def _strip(layout: Layout, name: str, start: int, end: int, *, left: int, top: i
 
 def _column(name: str, start: int, end: int, *, top: int, width: int) -> Band:
     y, height = top + start - 10, end - start + 20
-    return Band(MARGIN - 10, y, width - 2 * MARGIN + 20, height, MARGIN, y + 18, wrap(name, SMALL, BAND_ROOM, 1)[0])
+    return Band(MARGIN - 10, y, width - 2 * MARGIN + 20, height, MARGIN, y + 18, wrap(name, SMALL, NAME_ROOM, 1)[0])
 
 
 def _legend(view: GraphView, top: int, width: int, *, critical: bool) -> list[Entry]:

@@ -60,9 +60,9 @@ STATUSES: dict[str, StatusStyle] = {
         "Awaiting review", "👀", "#5145cd", "#a5b4fc", _DIAMOND, "M4.5 8C6 5.8 10 5.8 11.5 8C10 10.2 6 10.2 4.5 8Z",
         "blue",
     ),
-    "completed": StatusStyle("Completed", "✅", "#0b7a5b", "#3fb98a", _CIRCLE, "M4.5 8.3L7 10.8L11.5 5.5", "green"),
+    "completed": StatusStyle("Completed", "✅", "#0b7a5b", "#4acd9c", _CIRCLE, "M4.5 8.3L7 10.8L11.5 5.5", "green"),
     "failed": StatusStyle(
-        "Failed", "❌", "#c62828", "#ff7b72", _OCTAGON, "M5.5 5.5L10.5 10.5M10.5 5.5L5.5 10.5", "red"
+        "Failed", "❌", "#c62828", "#fb6259", _OCTAGON, "M5.5 5.5L10.5 10.5M10.5 5.5L5.5 10.5", "red"
     ),
     "blocked": StatusStyle("Blocked", "⛔", "#8a4b12", "#d9a066", _OCTAGON, "M4.5 8L11.5 8", "bright_red", dashed=True),
     "skipped": StatusStyle(

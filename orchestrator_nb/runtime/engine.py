@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -36,8 +37,9 @@ from orchestrator_nb.runtime.publisher import Publisher
 from orchestrator_nb.runtime.recovery import reconcile
 from orchestrator_nb.runtime.results import read_artifact, read_result
 from orchestrator_nb.runtime.runner import Runner, as_end_reason
+from orchestrator_nb.storage.filesystems import filesystem_warning
 from orchestrator_nb.storage.inbox import Inbox, Reply, Request
-from orchestrator_nb.storage.lock import SessionLock
+from orchestrator_nb.storage.lock import Holder, SessionLock
 from orchestrator_nb.storage.log import EventLog, read_records
 from orchestrator_nb.storage.settings import Settings
 from orchestrator_nb.storage.workspace import SessionDir
@@ -61,8 +63,9 @@ class Engine:
         self.started = threading.Event()
         self.admission = Admission(settings.max_parallel)
         self._lock = SessionLock(directory.lock_path)
-        self._lock.acquire()
+        self._lock.acquire(on_wait=_tell_who_holds)
         try:
+            directory.sweep()
             self.blobs = directory.blobs
             self._plans: dict[str, Plan] = {}
             self.state, shown = State(), State()
@@ -191,6 +194,10 @@ class Engine:
             "durability": self.settings.durability,
             "processes": list(facts),
         }
+        if self.log.dropped:
+            warnings = [*warnings, f"the log's last record was cut short by a crash: {self.log.dropped} bytes dropped"]
+        if run_number == 1 and (warning := filesystem_warning(self.directory.path)):
+            warnings = [*warnings, warning]
         started = e.RunStarted(run_number, os.getpid(), socket.gethostname(), run_number > 1, settings)
         self.record(*rulings, started, *(e.WarningRaised(message) for message in warnings))
         return run_number
@@ -266,6 +273,8 @@ class Engine:
                 inbox.answer(request, await self._durably(request))
             while inbox.refused:
                 self.record(e.WarningRaised(inbox.refused.pop()))
+            if (trouble := self.publisher.take_trouble()) is not None:
+                self.record(e.WarningRaised(f"derived files cannot be written: {trouble}"))
             if self._failure is not None:
                 raise self._failure
             if last:
@@ -312,3 +321,8 @@ class Engine:
     def interrupted_tasks(self) -> list[str]:
         """Tasks that a dead process left running."""
         return [task.id for task in self.state.by_index if task.status is TaskStatus.RUNNING]
+
+
+def _tell_who_holds(holder: Holder | None) -> None:
+    """Say at once whom a caller is waiting for (S0: it gives up after 5 s)."""
+    logging.getLogger("orchestrator_nb").warning("the session is being run by %s; waiting", holder or "another process")

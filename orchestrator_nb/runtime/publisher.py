@@ -36,8 +36,8 @@ class Publisher:
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
-        #: What went wrong while files were written; the run itself goes on.
-        self.trouble: OrchestratorError | None = None
+        self._trouble: OrchestratorError | None = None
+        self._troubled = False
 
     def start(self) -> None:
         """Begin to publish: what is synced at once, the rest as it comes."""
@@ -70,6 +70,11 @@ class Publisher:
                 self._subscribers.remove(subscriber)
 
         return remove
+
+    def take_trouble(self) -> OrchestratorError | None:
+        """The first thing that went wrong while files were written, told once; the run itself goes on."""
+        trouble, self._trouble = self._trouble, None
+        return trouble
 
     def close(self) -> None:
         """Publish what is synced, write the files a last time, end the thread."""
@@ -114,4 +119,5 @@ class Publisher:
         try:
             self._project(records, self._state, force)
         except OrchestratorError as error:
-            self.trouble = error
+            if not self._troubled:
+                self._troubled, self._trouble = True, error

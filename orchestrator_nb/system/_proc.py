@@ -67,6 +67,12 @@ def children(pid: int) -> list[int]:
     return [int(child) for thread in threads for child in read(f"/proc/{pid}/task/{thread}/children").split()]
 
 
+def own_children() -> list[int]:
+    """The children of this process, which has one thread only, zombies included."""
+    pid = os.getpid()
+    return [int(child) for child in read(f"/proc/self/task/{pid}/children").split()] if HAS_CHILDREN else children(pid)
+
+
 def descendants(pid: int) -> list[int]:
     """All below a process, from the top down, zombies included."""
     found = children(pid)

@@ -20,7 +20,7 @@ import time
 
 from orchestrator_nb.system._cgroup import Cgroup, write
 from orchestrator_nb.system._drain import CHUNK, Drain
-from orchestrator_nb.system._proc import children, descendants, living, read, signal_trees, start_time
+from orchestrator_nb.system._proc import descendants, living, own_children, read, signal_trees, start_time
 from orchestrator_nb.system._wire import ORDERS, REPORTS, SIGNALS, Frames, arrived, report
 
 #: Seconds that what a command left behind gets to end by itself, and then after TERM.
@@ -31,6 +31,8 @@ ORPHAN_GRACE = 0.5
 MAX_PAUSE = 250.0
 #: Seconds between two looks at a tree's memory and number of processes.
 SAMPLE = 0.25
+#: Seconds that a command has to take for a record of its exit to be left.
+RECORD_AFTER = 1.0
 #: Seconds in which writes of a talkative command are gathered (into larger ones, which cost a third).
 COALESCE = 0.001
 #: What a command's oom_score_adj is: the kernel, out of memory, takes it rather than the coordinator.
@@ -63,7 +65,8 @@ class Task:
         self.deadline = 0.0
         #: Milliseconds between two rounds of KILL.
         self.pause = 2.0
-        self.next_sample = time.monotonic() + SAMPLE
+        self.began = time.monotonic()
+        self.next_sample = self.began + SAMPLE
 
     # -- the start
 
@@ -193,7 +196,7 @@ class Task:
 
     def alone(self) -> bool:
         """Whether nothing but the command's zombie is left of the tree."""
-        others = [pid for pid in children(os.getpid()) if pid != self.pid]
+        others = [pid for pid in own_children() if pid != self.pid]
         ended = [pid for pid in others if os.waitpid(pid, os.WNOHANG)[0]]
         return ended == others
 
@@ -204,7 +207,7 @@ class Task:
                 os.killpg(self.pid, signal.SIGKILL)  # all at once: no fork within the group is missed
             except OSError:
                 pass
-        signal_trees(children(os.getpid()), *numbers)
+        signal_trees(own_children(), *numbers)
 
     def count_leftovers(self) -> None:
         """Count those who outlived the command."""
@@ -237,8 +240,11 @@ class Task:
     def record(self, lost: int) -> None:
         """Write ``<log>.exit``, by which a resumed run knows how the command ended (`processes.read_exit`).
 
-        One write to a new file: a record is there, or it is empty, and then it counts for nothing.
+        One write to a new file: a record is there, or it is empty, and then it counts for nothing. A short command
+        whose coordinator is there needs none: to run it again costs little more than the new file does.
         """
+        if time.monotonic() - self.began < RECORD_AFTER and not self.reaper.orphaned:
+            return
         text = (
             f'{{"pid": {self.pid}, "start_time": {self.start_time}, "code": {self.code}, "reason": "{self.reason}", '
             f'"leftovers": {self.leftovers}, "lost": {lost}, "time": {time.time():.3f}}}\n'

@@ -14,7 +14,7 @@ import sys
 import time
 
 from orchestrator_nb.system._cgroup import Cgroup
-from orchestrator_nb.system._proc import children, signal_trees
+from orchestrator_nb.system._proc import own_children, signal_trees
 from orchestrator_nb.system._reaper import Reaper
 from orchestrator_nb.system._wire import ORDERS, SIGNALS, Frames, arrived, frame, report
 
@@ -131,7 +131,7 @@ class Supervisor:
     def sweep(self) -> None:
         """Kill what killed reapers left behind: the children that are no reapers."""
         self.reap()
-        orphans = [pid for pid in children(os.getpid()) if pid not in self.pids]
+        orphans = [pid for pid in own_children() if pid not in self.pids]
         signal_trees(orphans, signal.SIGKILL)
         if not orphans:
             for name in self.lost:

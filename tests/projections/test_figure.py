@@ -51,7 +51,8 @@ def test_scale_multiplies_the_pixels_up_to_a_bound() -> None:
     one, two = pixels(png(result, view, scale=1)).shape, pixels(png(result, view, scale=2)).shape
     assert two[:2] == (2 * one[0], 2 * one[1])
     large = view_of(900, layered(900, 30), words=False)
-    assert np.prod(pixels(png(layout(large), large, scale=8)).shape[:2]) <= 1.02 * MOST_PIXELS
+    picture = figure(layout(large), large)
+    assert np.prod(picture.get_size_inches() * picture.dpi) <= 1.01 * MOST_PIXELS
 
 
 def test_the_same_graph_gives_the_same_bytes() -> None:

@@ -18,7 +18,7 @@ from tests.projections.graphs import chain, fan, layered, view_of
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
     "<script>alert('x')</script>", "</title></g></svg><image href='http://example.org/x'/>", "& &amp; &lt;", "]]>",
-    '" onload="alert(1)', "a\x00b\x1b[31m", "\u202egnp.exe", "\ud800", "$x^2$", "日本語のとても長い題名がここにあります",
+    '" onload="alert(1)', "a\x00b\x1b[31m", "\u202egnp.exe", "\ud800", "$x^2$", "日本語のとても長い題名",
     "👩‍👩‍👧‍👦 family", "W" * 80, "i" * 80, "folder/sub_folder/very-long-identifier.v2", "H" + "\u0338" * 99, "",
 ]  # fmt: skip
 
@@ -114,11 +114,10 @@ def test_labels_are_text_whatever_they_say() -> None:
     attributes = {name for element in root.iter() for name in element.attrib}
     assert not [name for name in attributes if name.startswith("on")]
     assert all((use.get("href") or "").startswith("#og-") for use in root.iter(f"{SVG}use"))
-    assert text.count("http") == 2  # the name of SVG, and a label
+    assert not [value for element in root.iter() for name, value in element.attrib.items() if "http" in value]
+    assert not re.search(r"url\(|@import", root.findtext(f"{SVG}style") or "")
     assert not set(text) & {"\x00", "\x07", "\x1b", "\u202e", "\ud800"}
-    assert "<script>alert('x')</script>" in [element.text for element in root.iter(f"{SVG}text")] + [
-        "".join(root.itertext())[:0] or "<script>alert('x')</script>"
-    ]
+    assert "<script>alert('x')</script>" in "".join(root.itertext())
 
 
 @given(st.lists(st.text(), min_size=1, max_size=6), st.text(max_size=8))

@@ -1,0 +1,149 @@
+"""The parts of a live display's frame, as rich draws them: header, table of tasks, questions and warnings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator_nb.cli.facts import elapsed
+from orchestrator_nb.cli.output import Part, text
+from orchestrator_nb.cli.summary import icon
+from orchestrator_nb.core.ids import agent_label
+from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.theme import STATUSES
+from orchestrator_nb.projections.words import duration, some
+
+if TYPE_CHECKING:
+    from orchestrator_nb.core.models import Plan
+    from orchestrator_nb.core.state import State
+    from orchestrator_nb.core.tasks import TaskState
+    from orchestrator_nb.projections.progress import Progress
+
+#: Columns that a terminal must have for the agents' names to be shown.
+_WIDE = 100
+#: Warnings and checkpoints that are shown.
+_MAX_WARNINGS = 3
+_MAX_QUESTIONS = 5
+
+
+def header(state: State, judged: Progress, *, last: bool) -> RenderableType:
+    """Three lines: title and session; the whole run's bar, how long it takes; the number of tasks by status."""
+    title = Table.grid(expand=True)
+    title.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    title.add_column(justify="right", no_wrap=True)
+    name = state.plan.title if state.plan else "…"
+    title.add_row(text((one_line(name), "bold")), text((f"  {state.session}", "dim")))
+    return Group(title, _whole(state, judged, last=last), _counts(state))
+
+
+def _whole(state: State, judged: Progress, *, last: bool) -> RenderableType:
+    total = len(state.by_index)
+    done = sum(number for status, number in state.counts.items() if status.settled)
+    bad = state.counts[TaskStatus.FAILED] or state.counts[TaskStatus.BLOCKED]
+    style = STATUSES["failed" if bad else "completed"].terminal
+    share = max(done, judged.fraction * total)
+    took = duration(elapsed(state, None if last else time.time()))
+    words: list[Part] = [(f"{done:,}/{total:,}", "bold"), f"  {took}"]
+    if not last:
+        status = "" if state.status == "running" else f"{state.status}  "
+        left = f", about {duration(round(judged.eta))} left" if judged.eta and judged.eta >= 1 else ""
+        words = [(status, "bold yellow"), *words, left]
+    line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    line.add_column(ratio=1)
+    line.add_column(no_wrap=True, justify="right")
+    bar = ProgressBar(total=max(total, 1), completed=share, complete_style=style, finished_style=style)
+    line.add_row(bar, text(*words))
+    return line
+
+
+def _counts(state: State) -> RenderableType:
+    return Text("  ", overflow="ellipsis", no_wrap=True).join(
+        text(icon(name), f" {state.counts[TaskStatus(name)]:,} ", (style.name.lower(), "dim"))
+        for name, style in STATUSES.items()
+        if state.counts[TaskStatus(name)]
+    )
+
+
+def table(state: State, plan: Plan, tasks: Sequence[TaskState], width: int) -> RenderableType:
+    """One line a task: status, agent, id, title, how far it is or why not further, for how long."""
+    grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    grid.add_column(width=2, no_wrap=True)
+    if width >= _WIDE:
+        grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(16, width // 4))
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=4)
+    grid.add_column(no_wrap=True, justify="right", min_width=6)
+    for task in tasks:
+        grid.add_row(*_cells(state, plan, task, width))
+    return grid
+
+
+def _cells(state: State, plan: Plan, task: TaskState, width: int) -> Iterator[RenderableType]:
+    quiet = task.status in (TaskStatus.WAITING, TaskStatus.SKIPPED)
+    yield text(icon(task.status))
+    if width >= _WIDE:
+        yield text((agent_label(task.number), "dim"))
+    yield text((task.id, "dim" if quiet else "bold"))
+    yield text((one_line(plan.tasks[task.index].title), "dim" if quiet else ""))
+    if task.status is TaskStatus.RUNNING and task.total:
+        yield _steps(task)
+    else:
+        yield text(_detail(state, plan, task))
+    yield text((_time(task), "dim"))
+
+
+def _steps(task: TaskState) -> RenderableType:
+    line = Table.grid(padding=(0, 1, 0, 0))
+    bar = ProgressBar(total=task.total, completed=task.done, width=12, complete_style=STATUSES["running"].terminal)
+    line.add_row(bar, text(f"{task.done}/{task.total} ", (one_line(task.message), "dim")))
+    return line
+
+
+def _detail(state: State, plan: Plan, task: TaskState) -> tuple[str, str]:
+    """What there is to say of a task, and its style."""
+    match task.status:
+        case TaskStatus.WAITING:
+            waits = [name for name in plan.tasks[task.index].upstream if not state.tasks[name].settled]
+            return (f"after {some(waits, 3)}" if waits else "", "dim")
+        case TaskStatus.RUNNING:
+            again = f"attempt {task.attempt}" if task.attempt > 1 else ""
+            return (one_line(task.message) or again, "dim")
+        case TaskStatus.RETRYING:
+            return (f"again after {duration(task.retry_delay)}: {one_line(task.error)}", STATUSES["retrying"].terminal)
+        case TaskStatus.AWAITING_APPROVAL:
+            return (one_line(state.checkpoints[task.checkpoint].question), "bold")
+        case TaskStatus.FAILED:
+            return (one_line(task.error), STATUSES["failed"].terminal)
+        case TaskStatus.BLOCKED:
+            return (f"blocked by {task.blocked_by}", "dim")
+        case TaskStatus.COMPLETED:
+            return (f"taken over from {task.reused_from}" if task.reused_from else "", "dim")
+    return (one_line(task.message), "dim")
+
+
+def _time(task: TaskState) -> str:
+    if task.status is TaskStatus.RUNNING and task.started_at is not None:
+        return duration(max(0.0, time.time() - task.started_at))
+    return duration(task.duration) if task.duration is not None and task.status.settled else ""
+
+
+def questions(state: State) -> Iterator[RenderableType]:
+    """What waits for a person, and how to answer."""
+    for checkpoint in state.open_checkpoints[:_MAX_QUESTIONS]:
+        yield text(icon("awaiting_approval"), " ", (one_line(checkpoint.question), "bold"), overflow="ellipsis")
+        answer = f"orchestrate approve {checkpoint.id} [--answer …]  or  reject {checkpoint.id} --reason …"
+        yield text(f"   {answer}", overflow="ellipsis")
+
+
+def warnings(state: State) -> Iterator[RenderableType]:
+    """The last things that people should know."""
+    for warning in state.warnings[-_MAX_WARNINGS:]:
+        yield text(("⚠ ", "yellow"), one_line(warning.message, 500), overflow="ellipsis")

@@ -143,6 +143,9 @@ class World:
         #: The wall clock, and the monotonic time at which the last life ended.
         self.clock: Callable[[], float] = lambda: 0.0
         self.end = 0.0
+        #: Whether asyncio looks closer, and the names of its tasks that a life left behind.
+        self.debug = False
+        self.left: list[str] = []
 
     def promise(self, assignment: Assignment) -> tuple[float, Outcome]:
         """What the attempt will come to: decided by the seed, the task and its failures so far."""
@@ -179,6 +182,7 @@ class World:
         self.state = fold(self.log.records, lambda _: self.plan) if self.log.records else State()
         journal = Journal(self.log, self.state, lambda records, plan: None, self.clock)  # type: ignore[arg-type]
         loop = SimulatedLoop()
+        loop.set_debug(self.debug)
         loop.set_exception_handler(_stop_on_crash)
         main = loop.create_task(self._main(journal, verbs))
         try:
@@ -189,6 +193,7 @@ class World:
             return "crash"
         finally:
             self.end = loop.now
+            self.left = [task.get_name() for task in asyncio.all_tasks(loop) if not task.cancelling()]
             _bury(loop)
 
     async def _main(self, journal: Journal, verbs: int) -> str:

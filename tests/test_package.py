@@ -115,6 +115,20 @@ def public(node: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | ast.Funct
             yield item
 
 
+def test_row_D5_only_the_supervisor_forks() -> None:
+    """A fork in a process with threads can hang; the supervisor has one thread, everything else starts programs."""
+    forking = {"fork", "forkpty", "multiprocessing", "ProcessPoolExecutor", "preexec_fn", "pty"}
+    offenders = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.Attribute) and node.attr in forking and ast.unparse(node.value) in ("os", "pty"))
+        or (isinstance(node, ast.keyword) and node.arg in forking)
+        or (isinstance(node, ast.Import | ast.ImportFrom) and any(alias.name in forking for alias in node.names))
+    ]
+    assert {name.partition("/_")[0] for name in offenders} <= {"system"}, offenders
+
+
 def test_the_tests_mirror_the_package() -> None:
     """A test file is named after its module, or by the beginning that several share; the program's after a topic."""
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}

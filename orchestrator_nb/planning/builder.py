@@ -121,9 +121,11 @@ class PlanBuilder:
         work = {"notebook": plain(path, "path"), "parameters": plain(parameters or {}, "parameters")}
         return self._add(Path(str(path)).stem, work, options)
 
-    def human(self, question: str, **options: Unpack[TaskOptions]) -> TaskHandle:
-        """Add a question to a person; the answer is the task's result."""
-        return self.agent("human", question, **options)
+    def human(
+        self, question: str, schema: Mapping[str, Any] | None = None, **options: Unpack[TaskOptions]
+    ) -> TaskHandle:
+        """Add a question to a person; the answer, in the form of `schema` (JSON Schema) if given, is the result."""
+        return self.agent("human", question, {"schema": schema} if schema else None, **options)
 
     def simulated(
         self,

@@ -79,6 +79,8 @@ def test_status(look: Call, ended: Session) -> None:
 
 def test_logs(look: Call) -> None:
     assert look("logs", "prints") == (0, "out\nno end", "err\n")
+    facts = json.loads(look("logs", "prints", "--json").out)
+    assert (facts["out"]["text"], facts["err"]["text"], facts["attempt"]) == ("out\nno end", "err\n", 1)
     assert look("logs", "twice").out == "attempt 2\n"
     assert look("logs", "twice", "--attempt", 1, "--follow").out == "attempt 1\n"
     assert look("logs", "twice", "--attempt", 9).code == 6

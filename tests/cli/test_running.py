@@ -82,6 +82,10 @@ def test_a_changed_plan_is_refused_with_the_difference(call: Call, plan: Path, m
     assert told.code == 5
     assert "Goodbye" in told.out + told.err
     assert "--accept-changes" in told.err
+    ahead = json.loads(call("resume", "-n", "--json").out)
+    assert (ahead["kept"], ahead["changed"]) == (["think", "name"], ["greet", "check", "report"])
+    assert "Goodbye" in ahead["changes"]
+    assert "Goodbye" in call("resume", "-n").out
     (plan.parent / "fixed").touch()
     assert call("retry", "check").code == 0
     assert call("resume", "--accept-changes").code == 0

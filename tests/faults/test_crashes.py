@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ def check_random_kills(reports: list[dict[str, Any]]) -> None:
         assert report["different"] == 0, report  # row A15: the same document as an undisturbed run
 
 
-def test_row_A2_and_A15_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
+def test_row_A2_A3_and_A15_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
     reports = lives(tmp_path, "random_kills", range(14))
     check_random_kills(reports)
     assert sum(report["kills"] for report in reports) >= 20
@@ -63,3 +66,18 @@ def test_row_A13_a_task_that_kills_the_coordinator_is_given_up(tmp_path: Path) -
     [report] = lives(tmp_path, "poison", range(1))
     assert report["effects"] == 3, report
     assert report["statuses"] == {"poison": "failed", "after": "blocked", "free": "completed"}, report
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(9 * 3600)
+def test_row_I3_soak_with_random_kills(tmp_path: Path) -> None:
+    """Hours of lives, each killed and resumed: 8 hours when ORCH_SOAK_MINUTES says 480, else ten minutes."""
+    deadline = time.monotonic() + 60 * float(os.environ.get("ORCH_SOAK_MINUTES", "10"))
+    kills, seed = 0, 100_000
+    while time.monotonic() < deadline:
+        reports = lives(tmp_path / str(seed), "random_kills", range(seed, seed + 20), timeout=600)
+        check_random_kills(reports)
+        kills += sum(report["kills"] for report in reports)
+        shutil.rmtree(tmp_path / str(seed))
+        seed += 20
+    assert kills > 0

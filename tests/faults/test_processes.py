@@ -100,7 +100,7 @@ def test_row_A4_all_are_killed_together_and_the_next_start_sweeps(lab: Lab) -> N
 
 
 def test_row_A9_the_record_tells_an_exit_from_an_end_without_coordinator(lab: Lab) -> None:
-    coordinator = lab.coordinate("/bin/sh", "-c", "echo ready; sleep 0.2; exit 7")
+    coordinator = lab.coordinate("/bin/sh", "-c", "echo ready; sleep 1; exit 7")
     os.kill(coordinator.pid, signal.SIGSTOP)
     wait_until(lambda: processes.read_exit(lab.place / "log-0") is not None)
     os.kill(coordinator.pid, signal.SIGKILL)

@@ -94,7 +94,7 @@ def test_every_kind_of_agent() -> None:
     plan.shell("ruff check $ORCH_PARAM_x")
     plan.shell(["/usr/bin/ruff", "check"])
     plan.notebook("a/size.ipynb")
-    plan.human("Publish?")
+    plan.human("Publish?", {"type": "boolean"})
     plan.simulated(title="Read the code", duration=1.5, result={"n": 1}, steps=["one", "two"])
     plan.agent("own", "Do it", {"depth": 1})
     built = plan.build()
@@ -103,6 +103,7 @@ def test_every_kind_of_agent() -> None:
         ("Read-the-code", "simulated"), ("own", "own"),
     ]  # fmt: skip
     assert built["Read-the-code"].parameters == {"duration": 1.5, "result": {"n": 1}, "steps": ["one", "two"]}
+    assert built["human"].parameters == {"schema": {"type": "boolean"}}
     assert built["ruff"].command == "ruff check $ORCH_PARAM_x"
 
 

@@ -159,7 +159,7 @@ def test_answers_must_fit_the_schema(orchestrator: Orchestrator) -> None:
     schema = {"type": "object", "required": ["version"], "properties": {"version": {"type": "integer"}}}
     run = orchestrator.run(plan({**HUMAN, "parameters": {"schema": schema}}))
     until(lambda: asks(run))
-    with pytest.raises(CommandRefused, match="does not have the form asked for: .*'x'"):
+    with pytest.raises(CommandRefused, match=r"does not have the form asked for: .*'x'"):
         run.approve("q", {"version": "x"})
     run.approve("q@1", {"version": 2})
     assert run.wait(10).results["q"] == {"version": 2}

@@ -115,7 +115,7 @@ def test_error_output_is_mixed_in_or_kept_apart(lab: Lab) -> None:
 
 def test_files_are_private_whatever_the_umask(lab: Lab) -> None:
     async def work(supervisor: Supervisor) -> None:
-        process = await supervisor.spawn(lab.command("/bin/sh", "-c", "umask; echo x >made"))
+        process = await supervisor.spawn(lab.command("/bin/sh", "-c", "umask; echo x >made; sleep 1"))
         assert await output_of(process) == b"0000\n", "the command has the coordinator's umask"
         for name in ("log-1", "log-1.exit"):
             assert stat.S_IMODE((lab.place / name).stat().st_mode) == 0o600
@@ -132,14 +132,27 @@ def test_output_of_a_second_command_in_the_same_log_is_its_own(lab: Lab) -> None
     async def work(supervisor: Supervisor) -> None:
         first = lab.command("echo", "one")
         assert await output_of(await supervisor.spawn(first)) == b"one\n"
-        (lab.place / "log-1.exit").unlink()
-        (lab.place / "log-1.exit").symlink_to("/etc/passwd")  # what a hostile task might leave
+        (lab.place / "log-1.exit").symlink_to("/etc/passwd")
         second = await supervisor.spawn(lab.command("/bin/sh", "-c", "echo two; exit 5", log=first.log))
         assert await output_of(second) == b"two\n"
-        record = processes.read_exit(first.log)
-        assert record
-        assert (record.pid, record.start_time, record.code) == (second.pid, second.start_time, 5)
         assert (lab.place / "log-1").read_bytes() == b"one\ntwo\n"
+        assert not (lab.place / "log-1.exit").is_symlink(), "a record of before is void"
+
+    supervised(lab, work)
+
+
+def test_a_command_that_took_a_second_leaves_a_record_that_it_cannot_forge(lab: Lab) -> None:
+    forge = "ln -s /etc/passwd log-1.exit; sleep 1; exit 5"
+
+    async def work(supervisor: Supervisor) -> None:
+        process = await supervisor.spawn(lab.command("/bin/sh", "-c", forge))
+        await process.wait()
+        record = processes.read_exit(lab.place / "log-1")
+        assert record
+        assert (record.pid, record.start_time, record.code) == (process.pid, process.start_time, 5)
+        assert (record.reason, record.leftovers, record.lost) == ("exited", 0, 0)
+        await (await supervisor.spawn(lab.command("true"))).wait()
+        assert processes.read_exit(lab.place / "log-2") is None, "a short one is as easily run again"
 
     supervised(lab, work)
 

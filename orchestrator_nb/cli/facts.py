@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from orchestrator_nb.projections.words import iso
+from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.projections.progress import progress
+from orchestrator_nb.projections.words import duration, iso
 from orchestrator_nb.storage.workspace import SessionDir
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ def session_facts(session: Session) -> dict[str, Any]:
     """A session at a glance."""
     state = session.state
     holder = session.holder()
+    far = progress(state, time.time() if holder else state.at)
     return {
         "session": session.id,
         "path": str(session.path),
@@ -28,7 +33,9 @@ def session_facts(session: Session) -> dict[str, Any]:
         "status": session.status,
         "created_at": moment(state.created_at),
         "updated_at": moment(state.at),
-        "elapsed": elapsed(state, None),
+        "elapsed": far.elapsed,
+        "progress": {"settled": far.settled, "total": far.total, "fraction": far.fraction, "seconds_left": far.eta},
+        "phases": [{**asdict(phase), "percent": phase.percent} for phase in far.phases],
         "tasks": len(state.by_index),
         "counts": counts(state),
         "run": state.run.run if state.run else 0,
@@ -111,6 +118,13 @@ def elapsed(state: State, now: float | None) -> float:
         return 0.0
     end = state.at if now is None or state.ended is not None else now
     return max(0.0, end - state.run_started_at)
+
+
+def took(task: TaskState) -> str:
+    """How long the last attempt of a task took, or has taken by now, in words; empty where it says nothing."""
+    if task.status is TaskStatus.RUNNING and task.started_at is not None:
+        return duration(max(0.0, time.time() - task.started_at))
+    return duration(task.duration) if task.duration is not None and task.status.settled else ""
 
 
 def moment(at: float | None) -> str | None:

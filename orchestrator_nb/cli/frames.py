@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator_nb.cli.facts import elapsed
+from orchestrator_nb.cli.facts import elapsed, took
 from orchestrator_nb.cli.output import Part, text
 from orchestrator_nb.cli.summary import icon
 from orchestrator_nb.core.ids import agent_label
@@ -34,13 +34,13 @@ _MAX_QUESTIONS = 5
 
 
 def header(state: State, judged: Progress, *, last: bool) -> RenderableType:
-    """Three lines: title and session; the whole run's bar, how long it takes; the number of tasks by status."""
+    """Title and session; the whole run's bar, how long it takes; the tasks by status, the phases."""
     title = Table.grid(expand=True)
     title.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     title.add_column(justify="right", no_wrap=True)
     name = state.plan.title if state.plan else "…"
     title.add_row(text((one_line(name), "bold")), text((f"  {state.session}", "dim")))
-    return Group(title, _whole(state, judged, last=last), _counts(state))
+    return Group(title, _whole(state, judged, last=last), _counts(state), *_phases(judged))
 
 
 def _whole(state: State, judged: Progress, *, last: bool) -> RenderableType:
@@ -49,8 +49,8 @@ def _whole(state: State, judged: Progress, *, last: bool) -> RenderableType:
     bad = state.counts[TaskStatus.FAILED] or state.counts[TaskStatus.BLOCKED]
     style = STATUSES["failed" if bad else "completed"].terminal
     share = max(done, judged.fraction * total)
-    took = duration(elapsed(state, None if last else time.time()))
-    words: list[Part] = [(f"{done:,}/{total:,}", "bold"), f"  {took}"]
+    since = duration(elapsed(state, None if last else time.time()))
+    words: list[Part] = [(f"{done:,}/{total:,}", "bold"), f"  {since}"]
     if not last:
         status = "" if state.status == "running" else f"{state.status}  "
         left = f", about {duration(round(judged.eta))} left" if judged.eta and judged.eta >= 1 else ""
@@ -61,6 +61,19 @@ def _whole(state: State, judged: Progress, *, last: bool) -> RenderableType:
     bar = ProgressBar(total=max(total, 1), completed=share, complete_style=style, finished_style=style)
     line.add_row(bar, text(*words))
     return line
+
+
+def _phases(judged: Progress) -> Iterator[RenderableType]:
+    """How far each phase is, in one line, for plans that have phases."""
+    parts: list[Part] = []
+    for phase in judged.phases:
+        parts += ["   "] if parts else []
+        parts += [
+            f"{one_line(phase.title, 30)} ",
+            (f"{phase.completed}/{phase.total}", "bold" if phase.running else "dim"),
+        ]
+    if parts:
+        yield text(*parts, overflow="ellipsis")
 
 
 def _counts(state: State) -> RenderableType:
@@ -97,7 +110,7 @@ def _cells(state: State, plan: Plan, task: TaskState, width: int) -> Iterator[Re
         yield _steps(task)
     else:
         yield text(_detail(state, plan, task))
-    yield text((_time(task), "dim"))
+    yield text((took(task), "dim"))
 
 
 def _steps(task: TaskState) -> RenderableType:
@@ -127,12 +140,6 @@ def _detail(state: State, plan: Plan, task: TaskState) -> tuple[str, str]:
         case TaskStatus.COMPLETED:
             return (f"taken over from {task.reused_from}" if task.reused_from else "", "dim")
     return (one_line(task.message), "dim")
-
-
-def _time(task: TaskState) -> str:
-    if task.status is TaskStatus.RUNNING and task.started_at is not None:
-        return duration(max(0.0, time.time() - task.started_at))
-    return duration(task.duration) if task.duration is not None and task.status.settled else ""
 
 
 def questions(state: State) -> Iterator[RenderableType]:

@@ -102,31 +102,58 @@ def _say_head(session: Session) -> None:
 
 
 def _say_foot(session: Session) -> None:
+    from time import time
+
     from orchestrator_nb.cli.following import Subject
     from orchestrator_nb.cli.summary import say_summary
+    from orchestrator_nb.projections.progress import progress
+    from orchestrator_nb.projections.words import count, duration
 
     say()
+    _say_phases(session)
     for warning in session.state.warnings:
         say(("warning: ", "yellow"), warning.message)
     if session.state.run is None or session.holder() is None:
         say_summary(Subject.of_session(session))
         return
+    far = progress(session.state, time())
+    left = f", about {duration(round(far.eta))} left" if far.eta else ""
+    say((f"{far.settled:,} of {count(far.total, 'task')}", "bold"), f" after {duration(far.elapsed)}{left}")
     for checkpoint in session.state.open_checkpoints:
         say("Asked: ", (checkpoint.question, "bold"), f"  orchestrate approve {checkpoint.id}")
 
 
+def _say_phases(session: Session) -> None:
+    """S2's "Progress Dashboard", for plans with phases."""
+    from orchestrator_nb.projections.progress import progress
+
+    rows = [
+        [
+            phase.title,
+            f"{phase.completed}/{phase.total} ({phase.percent}%)",
+            str(phase.running),
+            str(phase.waiting),
+            str(phase.blocked),
+            str(phase.failed),
+        ]
+        for phase in progress(session.state, session.state.at).phases
+    ]
+    if rows:
+        show_table(["PHASE", "COMPLETED", "RUNNING", "WAITING", "BLOCKED", "FAILED"], rows)
+        say()
+
+
 def _row(session: Session, task: TaskState) -> list[Part]:
+    from orchestrator_nb.cli.facts import took
     from orchestrator_nb.cli.summary import icon
     from orchestrator_nb.core.ids import agent_label
-    from orchestrator_nb.projections.words import duration
 
     sign = icon(task.status)
-    took = duration(task.duration) if task.duration is not None and task.status.settled else ""
     about = task.error or (f"blocked by {task.blocked_by}" if task.blocked_by else "") or task.message
     title = session.plan.tasks[task.index].title
     name = task.status.replace("_", " ")
     attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
-    return [sign, agent_label(task.number), task.id, (name + attempts, sign[1]), took, about or title]
+    return [sign, agent_label(task.number), task.id, (name + attempts, sign[1]), took(task), about or title]
 
 
 def _styled_run(status: str) -> Part:

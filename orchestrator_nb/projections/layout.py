@@ -132,7 +132,7 @@ def _contents(
             height += len(caption) * metrics.caption_line + (BAR if node.counts else 0)
         labels.append(label)
         captions.append(caption)
-        widths.append(int(width + around + (badge if node.status else 0) + 1) & ~1)
+        widths.append(int(width + around + (badge if node.status in STATUSES else 0) + 1) & ~1)
         heights.append(height + 1 & ~1)
     return labels, captions, widths, heights
 

@@ -110,6 +110,8 @@ class Part:
     def is_thin(self) -> bool:
         """Whether it is long and may be folded nearly anywhere."""
         graph = self.graph
+        if graph.outside:
+            return False
         few = [sum([len(graph.after[item]) for item in layer]) <= THIN for layer in graph.layers[:-1]]
         return len(few) > 6 and sum(few) > 0.7 * len(few)
 
@@ -273,15 +275,13 @@ class Part:
         plain = not (self.row or self.folds or outside)
         chains, rank = self.graph.chains, self.rank
         for edge, (source, target) in enumerate(self.edges):
-            layer_ = rank[source]
             if plain and edge not in chains:
-                one = end[layer_], at[source], start[layer_ + 1], at[target]
-                routes[self.numbers[edge]] = [one[1], one[0], one[3], one[2]] if down else list(one)
+                route = [end[rank[source]], at[source], start[rank[target]], at[target]]
             else:
                 route = self._route(edge, outside.get(edge))
-                if down:
-                    route[::2], route[1::2] = route[1::2], route[::2]
-                routes[self.numbers[edge]] = route
+            if down:
+                route[::2], route[1::2] = route[1::2], route[::2]
+            routes[self.numbers[edge]] = route
 
     def _route(self, edge: int, outside: int | None) -> list[int]:
         """The corners of a line that does more than cross from one layer to the next."""

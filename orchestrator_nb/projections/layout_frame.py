@@ -73,7 +73,7 @@ def inside(metrics: Metrics, node: Node, height: int, label: int, caption: int) 
     below = top + label * metrics.line
     return Inside(
         top + (metrics.line - metrics.badge) // 2,
-        metrics.pad + (metrics.badge + metrics.space if node.status else 0),
+        metrics.pad + (metrics.badge + metrics.space if node.status in STATUSES else 0),
         tuple([top + metrics.line * line + metrics.line * 3 // 4 for line in range(label)]),
         tuple([below + metrics.caption_line * line + metrics.caption_line * 3 // 4 for line in range(caption)]),
         top + content - BAR // 2,

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator_nb.core.analysis import plan_priorities
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.models import DependencyKind, Plan
 from orchestrator_nb.errors import OrchestratorError
@@ -47,7 +48,7 @@ class GraphView(msgspec.Struct, frozen=True):
     def of_plan(
         cls, plan: Plan, statuses: Mapping[str, str] | None = None, notes: Mapping[str, str] | None = None
     ) -> GraphView:
-        """The view of a plan that `core.checks` accepts.
+        """The view of a plan without faults.
 
         Args:
             plan: The plan.
@@ -61,11 +62,11 @@ class GraphView(msgspec.Struct, frozen=True):
                 task.title,
                 str(statuses.get(task.id, "")),
                 task.phase or "",
-                str(task.priority or ""),
+                priority.value,
                 task.kind,
                 notes.get(task.id, ""),
             )
-            for task in plan.tasks
+            for task, priority in zip(plan.tasks, plan_priorities(plan), strict=True)
         )
         index = plan.graph.index
         kinds: dict[tuple[int, int], str] = {}
@@ -78,7 +79,7 @@ class GraphView(msgspec.Struct, frozen=True):
         return cls(
             nodes,
             tuple((source, target, kind) for (source, target), kind in kinds.items()),
-            tuple((phase.id, phase.title or phase.id) for phase in plan.phases),
+            _phases(nodes, {phase.id: phase.title or phase.id for phase in plan.phases}),
             plan.title,
             _critical(plan.graph),
         )
@@ -118,6 +119,7 @@ def _from_node_link(data: Mapping[str, Any]) -> GraphView:
     return GraphView(
         tuple(nodes.values()),
         tuple((source, target, kind) for (source, target), kind in edges.items()),
+        _phases(tuple(nodes.values()), {}),
         title=_text(attributes, "name") if isinstance(attributes, Mapping) else "",
         critical=_critical(graph),
     )
@@ -158,6 +160,12 @@ def _edges(items: Any, index: Mapping[str, int]) -> dict[tuple[int, int], str]:
 def _text(item: Mapping[str, Any], name: str) -> str:
     value = item.get(name)
     return "" if value is None else str(value)
+
+
+def _phases(nodes: Sequence[Node], declared: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The phases in their order: declared ones by title, then those that only nodes name."""
+    named = dict.fromkeys([node.phase for node in nodes if node.phase])
+    return tuple({phase: declared.get(phase, phase) for phase in (*declared, *named)}.items())
 
 
 def _critical(graph: Graph) -> tuple[int, ...]:

@@ -99,6 +99,7 @@ class Link:
     async def close(self, grace: float) -> None:
         """End what still runs, then the supervisor."""
         await asyncio.gather(*[process.terminate(grace) for process in self._held.values()])
+        self._send(0, b"end")
         self._hang_up()
         done, _ = await asyncio.wait((self._gone,), timeout=FAREWELL)
         if not done:

@@ -66,6 +66,8 @@ class Supervisor:
         orders = self.orders.read()
         for order in orders or ():
             name, verb = order.split(b"\0", 2)[:2]
+            if verb == b"end":
+                return False
             if verb == b"fork":
                 self.fork(name)
             elif name not in self.pipes:

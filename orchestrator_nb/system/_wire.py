@@ -5,6 +5,7 @@ paths, nor environment variables can hold. The first field names the reaper that
 
     fork      a new reaper (for the supervisor)
     close     this reaper is not needed any more (for the supervisor)
+    end       no reaper is (for the supervisor; another process may hold this end of the pipe open)
     destroy   this reaper does not answer: kill it and what it holds (for the supervisor)
     spawn     CWD LOG ERROR_LOG STDIN CORES MEMORY ARGC ARGUMENT... NAME=VALUE...
     term      TERM to the whole tree; the coordinator has the clock of the grace period

@@ -24,7 +24,8 @@ from orchestrator_nb.system._process import SupervisedProcess
 from orchestrator_nb.system.processes import Identity
 from orchestrator_nb.system.supervisor import Supervisor
 from tests.system import crowd
-from tests.system.lab import HOSTILE, PYTHON, ROOT, Coordinator, Lab, descriptors, open_lab, wait_until
+from tests.system.coordinator import descriptors
+from tests.system.lab import HOSTILE, PYTHON, ROOT, Coordinator, Lab, open_lab, wait_until
 from tests.tools import need
 
 #: For a coordinator that sees no cgroups (and nothing else of /sys).
@@ -84,6 +85,18 @@ def test_row_B1_hostile_trees_100(lab: Lab, prefix: tuple[str, ...]) -> None:
 
 def test_row_B1_it_dies_with_coordinator_and_supervisor_too(lab: Lab) -> None:
     assert time_to_die(lab, lambda coordinator: [coordinator.supervisor]) < 10.0
+
+
+def test_row_B1_it_dies_though_another_process_holds_the_pipes(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_THIEF", "1")
+    coordinator = lab.coordinate(*PYTHON, HOSTILE, lab.token)
+    (thief,) = [pid for pid in _proc.children(coordinator.pid) if pid != coordinator.supervisor]
+    os.kill(coordinator.pid, signal.SIGKILL)
+    coordinator.process.wait()
+    assert wait_until(lambda: not [pid for pid in lab.alive() if pid != thief]) < 10.0
+    assert _proc.living([thief]) == [thief]
+    os.kill(thief, signal.SIGKILL)
+    coordinator.end()
 
 
 def test_row_A4_all_are_killed_together_and_the_next_start_sweeps(lab: Lab) -> None:

@@ -234,7 +234,7 @@ def test_phases_that_interleave_have_no_bands() -> None:
 def test_a_view_of_a_plan_holds_what_the_plan_says() -> None:
     view = code_review({"T-01": "completed", "T-02": "running"})
     assert [node.status for node in view.nodes] == ["completed", "running", "", "", ""]
-    assert view.nodes[0] == Node("T-01", "Read code", "completed", agent="simulated")
+    assert view.nodes[0] == Node("T-01", "Read code", "completed", priority="P0", agent="simulated")
     assert set(view.edges) == {
         (0, 1, "data"), (0, 2, "data"), (0, 3, "data"), (1, 4, "data"), (2, 4, "data"), (3, 4, "sequential"),
     }  # fmt: skip

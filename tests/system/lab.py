@@ -98,8 +98,3 @@ def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> float:
         assert time.monotonic() - begin < seconds, f"not true after {seconds} s"
         time.sleep(0.01)
     return time.monotonic() - begin
-
-
-def descriptors() -> set[str]:
-    """Open file descriptors of this process."""
-    return set(os.listdir("/proc/self/fd"))

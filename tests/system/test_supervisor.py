@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import stat
+import subprocess
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from orchestrator_nb.system import _cgroup, _proc, processes
 from orchestrator_nb.system._link import MAX_IDLE
 from orchestrator_nb.system._process import SupervisedProcess
 from orchestrator_nb.system.supervisor import Supervisor
+from tests.system.coordinator import descriptors
 from tests.system.lab import Lab, open_lab, wait_until
 
 
@@ -256,6 +259,21 @@ def test_closing_ends_what_still_runs(lab: Lab) -> None:
         assert lab.alive() == []
         assert (await process.wait()).reason == "cancelled"
         await supervisor.close()
+
+    asyncio.run(main())
+
+
+def test_closing_does_not_wait_for_who_else_holds_the_pipes(lab: Lab) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(lab.token)
+        before = descriptors()
+        await (await supervisor.spawn(lab.command("true"))).wait()
+        thief = subprocess.Popen(["sleep", "1000"], pass_fds=[int(name) for name in descriptors() - before])
+        begin = time.monotonic()
+        await supervisor.close()
+        assert time.monotonic() - begin < 5
+        thief.kill()
+        thief.wait()
 
     asyncio.run(main())
 

@@ -70,7 +70,7 @@ class _Commands(TyperGroup):
 
 
 def _unknown(word: str, commands: list[str]) -> str:
-    if word.endswith((".yaml", ".yml", ".json")) or Path(word).is_dir():
+    if word.endswith((".yaml", ".yml", ".json")) or (len(word) < 256 and Path(word).is_dir()):
         return f"unknown command '{word}'; to run a plan: orchestrate run {word}"
     if " " in word.strip():
         return f"unknown command '{word}'; prompts are not in this version: write a plan ('orchestrate init')"

@@ -72,12 +72,13 @@ def say_error(message: str) -> None:
 
 
 def say_json(value: Any, *, line: bool = False) -> None:
-    """Print `value` as JSON in ASCII, so that nothing in it can act on a terminal; `line`: in one line."""
+    """Print `value` as JSON in ASCII, so that nothing in it can act on a terminal; `line`: one of many, to be flushed."""
     import msgspec
 
     indent = None if line or not sys.stdout.isatty() else 2
     sys.stdout.write(json.dumps(msgspec.to_builtins(value), indent=indent) + "\n")
-    sys.stdout.flush()
+    if not line:
+        sys.stdout.flush()
 
 
 def show_table(header: Sequence[str], rows: Iterable[Sequence[Part]]) -> None:

@@ -103,6 +103,7 @@ class JsonReporter(Reporter):
                 "tasks": len(state.by_index),
             }
         say_json(launch, line=True)
+        sys.stdout.flush()
 
     def take(self, records: list[Record]) -> None:
         """Print the records."""
@@ -113,3 +114,4 @@ class JsonReporter(Reporter):
     def end(self, code: int) -> None:
         """Print how it ended."""
         say_json({"type": "end", "session": self._subject.id, "exit_code": code, **summary(self._subject)}, line=True)
+        sys.stdout.flush()

@@ -69,14 +69,12 @@ def resume(  # noqa: PLR0913 - options of a command
     from orchestrator_nb.cli.following import Subject, follow_run
     from orchestrator_nb.cli.picking import live, opened
     from orchestrator_nb.cli.reporters import reporter_for
+    from orchestrator_nb.cli.verbs import tell
     from orchestrator_nb.runtime.orchestrator import Orchestrator
 
     found = live(session) if session is None else opened(session)
     if found.holder() is not None and not dry_run:
-        done = found.tell("resume")
-        say_json({"session": found.id, "verb": "resume", "done": done}) if as_json else say(
-            f"session {found.id}: ", done
-        )
+        tell(str(found.path), "resume", as_json)
         return 0
     orchestrator = Orchestrator(options.settings())
     ahead = continuation(orchestrator, found)
@@ -127,8 +125,8 @@ def fork(  # noqa: PLR0913 - options of a command
 def _say_fork(subject: Subject) -> None:
     with subject.reading() as state:
         taken = sum(1 for task in state.by_index if task.reused_from)
-        say(f"Session {subject.id}, forked from {state.parent} at {state.fork_task}: ")
-        say(f"{taken} of {len(state.by_index)} tasks are taken over.")
+        told = f"forked from {state.parent} at {state.fork_task}: {taken} of {len(state.by_index)} tasks are taken over"
+    say(f"Session {subject.id}, {told}.")
 
 
 def watch(

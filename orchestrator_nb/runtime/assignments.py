@@ -15,7 +15,7 @@ from orchestrator_nb.core.models import DependencyKind, Task, Work
 from orchestrator_nb.core.ports import Assignment, RunContext
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState
-from orchestrator_nb.core.values import Lookup, Reference, render, render_prompt, substitute
+from orchestrator_nb.core.values import Reference, fill
 from orchestrator_nb.errors import BadReference
 from orchestrator_nb.runtime.results import read_result
 
@@ -55,34 +55,25 @@ class Assigner:
         def lookup(reference: Reference) -> Any:
             return self._value(spec, reference)
 
-        env = {name: render(value, lookup) for name, value in spec.env.items()}
-        inputs = {name: self._input(path, lookup) for name, path in spec.inputs.items()}
-        task = spec.model_copy(
-            update={
-                **_substituted(spec, lookup),
-                "env": env,
-                "checks": tuple(_rendered(check, lookup) for check in spec.checks),
-                "cwd": render(spec.cwd, lookup) if spec.cwd else None,
-            }
-        )
+        task = fill(spec, lookup)
         return Assignment(
             run=self.run,
             task=task,
             number=task_state.number,
-            work=task if work is spec else work.model_copy(update=_substituted(work, lookup)),
+            work=task if work is spec else fill(work, lookup),
             attempt=attempt,
-            inputs=inputs,
-            env=env,
+            inputs={name: self._input(path) for name, path in task.inputs.items()},
+            env=task.env,
             timeout=timeout,
             answered=answered,
             answer=answer,
         )
 
-    def _input(self, path: str, lookup: Lookup) -> PurePath:
-        resolved = PurePath(render(path, lookup))
-        if not resolved.is_absolute() and _owner(path, self._state):
+    def _input(self, path: str) -> PurePath:
+        """Where an input lies: absolute, an output of a task (S2's ``TASK/FILE``), or relative to the plan."""
+        if not PurePath(path).is_absolute() and _owner(path, self._state):
             return PurePath(self.run.directory, "outputs", path)
-        return PurePath(self.run.base, resolved)
+        return PurePath(self.run.base, path)
 
     def _value(self, spec: Task, reference: Reference) -> Any:
         if reference.kind == "params":
@@ -151,22 +142,6 @@ def has_references(spec: Task, work: Work) -> bool:
     if work.parameters or spec.checks:
         texts.append(f"{work.parameters} {spec.checks}")
     return bool(texts) and "$" in "".join(texts)
-
-
-def _substituted(work: Work, lookup: Lookup) -> dict[str, Any]:
-    """The fields of `work` with their references replaced (a command given as one string belongs to the shell)."""
-    changed: dict[str, Any] = {"parameters": substitute(work.parameters, lookup)}
-    if work.prompt:
-        changed["prompt"] = render_prompt(work.prompt, lookup)
-    if work.command is not None:
-        changed["command"] = _rendered(work.command, lookup)
-    if work.notebook:
-        changed["notebook"] = render(work.notebook, lookup)
-    return changed
-
-
-def _rendered(command: str | tuple[str, ...], lookup: Lookup) -> str | tuple[str, ...]:
-    return command if isinstance(command, str) else tuple(render(part, lookup) for part in command)
 
 
 def _owner(path: str, state: State) -> str | None:

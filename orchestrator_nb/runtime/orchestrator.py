@@ -108,15 +108,15 @@ class Orchestrator:
         if accepted is None or not accepted.source or not Path(accepted.source).exists():
             return None
         loaded = self._checked(accepted.source)
-        return loaded if loaded.require() != session.plan else None
+        return loaded if differences(session.plan, loaded.require()) else None
 
     def _accept_changes(self, engine: Engine, loaded: LoadedPlan) -> None:
         """Put the new plan in force; what it changed, and what depends on that, waits anew."""
         old, new, accepted = engine.state.plan, loaded.require(), engine.state.accepted
         assert old is not None
         assert accepted is not None
-        given = {name: value for name, value in accepted.params.items() if name in new.params}
-        values = resolve_params(new, given, base=loaded.base, cwd=Path(accepted.cwd))
+        earlier = {name: value for name, value in accepted.params.items() if name in new.params}
+        values = resolve_params(new, {}, base=loaded.base, cwd=Path(accepted.cwd), earlier=earlier)
         before = {task.id: task for task in old.tasks}
         stale = {i for i, task in enumerate(new.tasks) if task.id in before and before[task.id] != task}
         if values != accepted.params:
@@ -146,9 +146,8 @@ class Orchestrator:
         parent.task(task)
         accepted = parent.state.accepted
         assert accepted is not None
-        values = {**accepted.params, **(params or {})}
-        values = resolve_params(parent.plan, values, base=Path(accepted.base), cwd=Path(accepted.cwd))
         base, cwd = Path(accepted.base), Path(accepted.cwd)
+        values = resolve_params(parent.plan, params or {}, base=base, cwd=cwd, earlier=accepted.params)
         engine = self._begin(functions or {}, parent.id, task)
         with _discarded_on_error(engine):
             engine.accept(parent.plan, values, base=base, cwd=cwd, source=accepted.source)

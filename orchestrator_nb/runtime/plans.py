@@ -21,18 +21,31 @@ def load_plan_blob(content: bytes) -> Plan:
         raise SessionCorrupt(f"the session's plan cannot be read by this version: {error}") from None
 
 
-def resolve_params(plan: Plan, given: Mapping[str, Any], *, base: Path, cwd: Path) -> dict[str, Any]:
+def resolve_params(
+    plan: Plan, given: Mapping[str, Any], *, base: Path, cwd: Path, earlier: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The plan's parameters, typed and complete; paths made absolute (DESIGN 4 "Paths").
 
     A path that was given is relative to the caller's directory `cwd`, then to the plan's `base`; a default the other
-    way round. Raises `ParameterError` naming every fault, and for a path both places that were tried.
+    way round. `earlier` are the values of another session: they hold where nothing is given. Raises `ParameterError`
+    naming every fault, and for a path both places that were tried.
     """
-    values = resolve(plan.params, given)
+    kept = {name: value for name, value in (earlier or {}).items() if name not in given}
+    values = _resolve_both(plan, given, kept) if kept else resolve(plan.params, given)
     for name, param in plan.params.items():
         if param.type == "path" and values.get(name) is not None:
             places = (cwd, base) if name in given else (base, cwd)
             values[name] = str(_existing(name, Path(str(values[name])).expanduser(), places))
     return values
+
+
+def _resolve_both(plan: Plan, given: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` converted as text is, `kept` held against their types as they are."""
+    unknown = {name: value for name, value in given.items() if name not in plan.params}
+    ours = {name: param for name, param in plan.params.items() if name not in kept}
+    theirs = {name: param for name, param in plan.params.items() if name in kept}
+    converted = resolve(ours, {name: value for name, value in given.items() if name in ours} | unknown)
+    return {**converted, **resolve(theirs, kept, typed=True)}
 
 
 def _existing(name: str, path: Path, places: tuple[Path, Path]) -> Path:

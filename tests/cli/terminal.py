@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from tests.cli.program import PROGRAM, environment
+from tests.tools import need
 
 #: What rich writes to place and to colour: everything else that begins with ESC came from somebody else.
 RICH = re.compile(r"\x1b\[(?:\d{1,3}(?:;\d{1,3})*)?m|\x1b\[2K|\x1b\[1A|\x1b\[\?25[lh]")
@@ -23,6 +24,7 @@ class Terminal:
     """``orchestrate ...`` on a pseudo-terminal of `columns` by `rows`."""
 
     def __init__(self, *args: str, cwd: Path, columns: int = 100, rows: int = 30, **environ: str) -> None:
+        need("setsid")
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process = subprocess.Popen(

@@ -85,6 +85,7 @@ def test_row_B1_hostile_trees_100(lab: Lab, prefix: tuple[str, ...]) -> None:
 
 def test_row_B1_it_dies_with_coordinator_and_supervisor_too(lab: Lab) -> None:
     assert time_to_die(lab, lambda coordinator: [coordinator.supervisor]) < 10.0
+    assert processes.sweep(lab.token, "task", 1) == ()  # which also removes the empty cgroup
 
 
 def test_row_B1_it_dies_though_another_process_holds_the_pipes(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ OTHERWISE = {
     ("halting", INT): (130, "halted"),
     ("resumed", INT): (0, "completed"),
 }
-FAST = [("running", INT), ("running", TERM), ("awaiting approval", HUP), ("halting", TERM), ("launching", QUIT)]
+FAST = [("running", INT), ("awaiting approval", HUP), ("halting", TERM), ("launching", QUIT)]
 
 
 def _tell(live: Live, verb: str) -> None:

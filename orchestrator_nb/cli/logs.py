@@ -43,11 +43,11 @@ def logs(
     if as_json:
         _say_json(found, state, number)
         return
+    if state.attempt == 0 and not (follow and found.holder()):
+        raise CommandRefused(f"task '{task}' is {state.status} and was not started yet: 'orchestrate explain {task}'")
     if follow:
         _follow(found, task, attempt, raw=raw)
         return
-    if state.attempt == 0:
-        raise CommandRefused(f"task '{task}' is {state.status} and was not started yet: 'orchestrate explain {task}'")
     if not sum(copy.finish() for copy in _copies(found, state, number, raw=raw)):
         kind = found.plan.tasks[state.index].kind
         raise CommandRefused(

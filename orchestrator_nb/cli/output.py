@@ -72,7 +72,7 @@ def say_error(message: str) -> None:
 
 
 def say_json(value: Any, *, line: bool = False) -> None:
-    """Print `value` as JSON in ASCII, so that nothing in it can act on a terminal; `line`: one of many, to be flushed."""
+    """Print `value` as JSON in ASCII, which no terminal takes for commands; a `line` is one of many, to be flushed."""
     import msgspec
 
     indent = None if line or not sys.stdout.isatty() else 2

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from orchestrator_nb.core.state import State
     from orchestrator_nb.core.tasks import TaskState
 
-#: Failures that are told one by one.
+#: Failures and warnings that are told one by one.
 _MAX_FAILURES = 10
+_MAX_WARNINGS = 5
 _MARK = {"completed": ("✔", "bold green"), "failed": ("✘", "bold red"), "error": ("✘", "bold red")}
 
 
@@ -64,6 +65,8 @@ def _lines(subject: Subject, state: State) -> Any:
         yield (f"  … and {len(failed) - _MAX_FAILURES:,} more: orchestrate status {subject.id}",)
     if failed:
         yield from _hints(subject, failed[0])
+    for warning in state.warnings[-_MAX_WARNINGS:]:
+        yield ("  Warning: ", "yellow"), one_line(warning.message, 500)
     for checkpoint in state.open_checkpoints:
         yield "  Asked:   ", (one_line(checkpoint.question), "bold"), f"  orchestrate approve {checkpoint.id}"
     if any(number for name, number in state.counts.items() if name not in SETTLED):

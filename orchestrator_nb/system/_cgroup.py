@@ -51,12 +51,11 @@ def remove(path: str) -> bool:
 
 
 def available() -> tuple[bool, bool]:
-    """Whether a run can have a cgroup here, and whether that can limit memory (found out by trying)."""
-    cgroup = Cgroup(f"orchestrator-probe.{os.getpid()}", enter=False)
-    found = bool(cgroup.path), cgroup.memory
-    if cgroup.path:
-        remove(cgroup.path)
-    return found
+    """Whether a run can have a cgroup here, and whether that can limit memory, as far as looking tells."""
+    own = own_cgroup()
+    has_kill = [int(number) for number in os.uname().release.split(".")[:2]] >= [5, 14]
+    found = bool(own) and has_kill and os.access(own, os.W_OK) and os.access(f"{own}/cgroup.procs", os.W_OK)
+    return found, found and b"memory" in read(f"{own}/cgroup.subtree_control").split()
 
 
 class Cgroup:
@@ -67,7 +66,7 @@ class Cgroup:
     a group of its own, ``task-N``, where the memory controller can be had.
     """
 
-    def __init__(self, name: str, *, enter: bool = True) -> None:
+    def __init__(self, name: str) -> None:
         self.base = own_cgroup()
         #: Its directory, empty if there is none; and whether it can limit memory.
         self.path = ""
@@ -80,7 +79,7 @@ class Cgroup:
             os.mkdir(f"{path}/run")
         except OSError:
             return
-        if os.path.exists(f"{path}/cgroup.kill") and (not enter or write(f"{path}/run/cgroup.procs", "0")):
+        if os.path.exists(f"{path}/cgroup.kill") and write(f"{path}/run/cgroup.procs", "0"):
             self.path = path
             self.memory = write(f"{path}/cgroup.subtree_control", "+memory")
         else:

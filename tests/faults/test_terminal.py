@@ -13,14 +13,15 @@ from tests.cli.program import eventually, orchestrate, write_plan
 from tests.cli.terminal import Terminal
 
 CSI = [
-    "\x1b[2J", "\x1b[H", "\x1b[5;7;41;37m", "\x1b[999A", "\x1b[6n", "\x1b[?1049h", "\x1b[5i", "\x1b[38;5;196m", "\x1b[!p",
-    "\x1b[20h", "\x1b[3g", "\x1b[0c", "\x1b[1;1r", "\x1b[?2004h", "\x1b[200~", "\x1b[21t", "\x1b[", "\x1b[12;34",
+    "\x1b[2J", "\x1b[H", "\x1b[5;7;41;37m", "\x1b[999A", "\x1b[6n", "\x1b[?1049h", "\x1b[5i", "\x1b[38;5;196m",
+    "\x1b[!p", "\x1b[20h", "\x1b[3g", "\x1b[0c", "\x1b[1;1r", "\x1b[?2004h", "\x1b[200~", "\x1b[21t", "\x1b[",
+    "\x1b[12;34",
 ]  # fmt: skip
 STRINGS = [
     "\x1b]0;evil\x07", "\x1b]2;evil\x1b\\", "\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "\x1b]52;c;ZXZpbA==\x07",
-    "\x1b]4;0;rgb:00/00/00\x07", "\x1b]1337;File=:AA==\x07", "\x1b]777;notify;a;b\x07", "\x1b]9;evil\x07", "\x1b]10;?\x07",
-    "\x1b]133;A\x07", "\x1b]never ends", "\x1bPq#0\x1b\\", "\x1bP$qm\x1b\\", "\x1bP+q544e\x1b\\", "\x1b_Gf=100;AAAA\x1b\\",
-    "\x1b^pm\x1b\\", "\x1bXsos\x1b\\",
+    "\x1b]4;0;rgb:00/00/00\x07", "\x1b]1337;File=:AA==\x07", "\x1b]777;notify;a;b\x07", "\x1b]9;evil\x07",
+    "\x1b]10;?\x07", "\x1b]133;A\x07", "\x1b]never ends", "\x1bPq#0\x1b\\", "\x1bP$qm\x1b\\", "\x1bP+q544e\x1b\\",
+    "\x1b_Gf=100;AAAA\x1b\\", "\x1b^pm\x1b\\", "\x1bXsos\x1b\\",
 ]  # fmt: skip
 ESCAPES = ["\x1bc", "\x1b7", "\x1b8", "\x1b=", "\x1b#8", "\x1b(0", "\x1b%G", "\x1bN", "\x1b"]
 C1 = ["\x9b31m", "\x9d0;evil\x9c", "\x90q\x9c", "\x85", "\x84", "\x8d", "\x98x\x9c", "\x9e", "\x9f"]

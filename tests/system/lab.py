@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -88,7 +89,11 @@ def open_lab(place: Path) -> Iterator[Lab]:
     """The lab of one test, which leaves no process behind (for a fixture)."""
     lab = Lab(place, uuid.uuid4().hex)
     yield lab
-    wait_until(lambda: not lab.left())
+    try:
+        wait_until(lambda: not lab.left())
+    finally:
+        for pid in lab.alive():  # only of a test that failed
+            os.kill(pid, signal.SIGKILL)
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> float:

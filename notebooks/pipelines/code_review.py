@@ -1,4 +1,4 @@
-"""The two functions that `code_review.yaml` calls: reading the code at its begin, the report at its end."""
+"""The functions that `code_review.yaml` calls: `read_code`, `check_security` and `write_report`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import ast
 import json
 import os
 import stat
+import subprocess
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestrator_nb import TaskContext
-from orchestrator_nb.core.reports import SEVERITIES, Report
+from orchestrator_nb.core.reports import SEVERITIES, Finding, Report, severity_of
 from orchestrator_nb.errors import AgentError
 
 #: Larger files are data or generated code: nobody reviews them.
@@ -154,6 +155,39 @@ def bandit_targets(names: Sequence[str]) -> str:
     """A configuration for bandit that names its targets: any number of them, where a command line has a limit."""
     return f"[bandit]\ntargets = {','.join(names).replace('%', '%%')}\n"
 
+
+# -- T-03: security ----------------------------------------------------------------------------------------------------
+
+
+def check_security(targets: str) -> Report:
+    """What bandit finds in the files that `targets` names (`bandit_targets`), relative to the current directory.
+
+    Its JSON is read here, because its SARIF writer fails on findings in long literals (as of bandit 1.9).
+    """
+    command = ["bandit", f"--ini={targets}", *BANDIT_OPTIONS, "--format=json", "--quiet"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+        issues = json.loads(done.stdout)["results"]  # exit code 1 stands for findings, and for a crash
+    except FileNotFoundError:
+        raise AgentError("bandit is not installed here: pip install 'orchestrator-nb[demo]'") from None
+    except ValueError:
+        raise AgentError(f"bandit failed with exit code {done.returncode}: see the log of this task") from None
+    findings = [
+        Finding(
+            issue["issue_text"],
+            category="security",
+            severity=severity_of(issue["issue_severity"]),
+            file=PurePosixPath(issue["filename"]).as_posix(),
+            line=issue["line_number"],
+            rule=issue["test_id"],
+        )
+        for issue in issues
+    ]
+    return Report(f"bandit: {counted(len(findings), 'finding') if findings else 'no findings'}", tuple(findings))
+
+
+#: Nothing is excluded, because `read_code` has left out what does not count; assertions are in every test.
+BANDIT_OPTIONS = ("--exclude=", "--skip=B101")
 
 # -- T-05: report ------------------------------------------------------------------------------------------------------
 

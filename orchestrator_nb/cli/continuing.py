@@ -9,8 +9,6 @@ from orchestrator_nb.cli.output import say
 from orchestrator_nb.projections.words import count, some
 
 if TYPE_CHECKING:
-    from orchestrator_nb.core.changes import PlanDiff
-    from orchestrator_nb.core.models import Plan
     from orchestrator_nb.runtime.orchestrator import Orchestrator
     from orchestrator_nb.runtime.session import Session
 
@@ -47,22 +45,13 @@ def continuation(orchestrator: Orchestrator, session: Session) -> Continuation:
     loaded = orchestrator.changed_plan(session)
     plan = session.plan if loaded is None else loaded.require()
     difference = differences(session.plan, plan)
-    again = _again(plan, difference)
+    again = orchestrator.stale_tasks(session.state, loaded) if loaded is not None else set()
     by_kind: dict[str, list[str]] = {name: [] for name in set(_KIND.values()) | {"changed"}}
     for task in plan.tasks:
         state = session.state.tasks.get(task.id)
         kind = _KIND[state.status] if state is not None else "to_run"
         by_kind["changed" if task.id in again and kind in ("kept", "left") else kind].append(task.id)
     return Continuation(session.id, session.status, changes=str(difference), **by_kind)
-
-
-def _again(plan: Plan, difference: PlanDiff) -> set[str]:
-    """Tasks that a changed plan lets run again: those that differ, and what depends on them."""
-    if any(key == "params" for key, _, _ in difference.plan):
-        return {task.id for task in plan.tasks}
-    positions = {plan.graph.index[task] for task in difference.changed}
-    positions |= {child for position in set(positions) for child in plan.graph.descendants(position)}
-    return {plan.tasks[position].id for position in positions}
 
 
 _KIND = {

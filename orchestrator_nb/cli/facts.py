@@ -116,7 +116,7 @@ def elapsed(state: State, now: float | None) -> float:
     """Seconds since the last run began, until it ended, until `now`, or until the last record."""
     if state.run is None:
         return 0.0
-    end = state.at if now is None or state.ended is not None else now
+    end = state.ended_at if state.ended is not None else state.at if now is None else now
     return max(0.0, end - state.run_started_at)
 
 

@@ -105,22 +105,20 @@ def _say_foot(session: Session) -> None:
     from time import time
 
     from orchestrator_nb.cli.following import Subject
-    from orchestrator_nb.cli.summary import say_summary
+    from orchestrator_nb.cli.summary import notices, say_summary
     from orchestrator_nb.projections.progress import progress
     from orchestrator_nb.projections.words import count, duration
 
     say()
     _say_phases(session)
-    for warning in session.state.warnings:
-        say(("warning: ", "yellow"), warning.message)
     if session.state.run is None or session.holder() is None:
         say_summary(Subject.of_session(session))
         return
     far = progress(session.state, time())
     left = f", about {duration(round(far.eta))} left" if far.eta else ""
     say((f"{far.settled:,} of {count(far.total, 'task')}", "bold"), f" after {duration(far.elapsed)}{left}")
-    for checkpoint in session.state.open_checkpoints:
-        say("Asked: ", (checkpoint.question, "bold"), f"  orchestrate approve {checkpoint.id}")
+    for line in notices(session.state):
+        say(*line)
 
 
 def _say_phases(session: Session) -> None:

@@ -100,15 +100,9 @@ def check(
 def _loaded(plan: str, topology: bool) -> LoadedPlan:
     """The plan with its faults. Raises `OrchestratorError` if there is no such plan."""
     from orchestrator_nb.agents.registry import Registry
-    from orchestrator_nb.planning.plan_file import load_plan
     from orchestrator_nb.planning.sources import plan_from
-    from orchestrator_nb.planning.task_folder import load_folder
 
-    agents = Registry()
-    loaded = plan_from(plan, agents=agents)
-    if not topology:
-        return loaded
-    return (load_folder if Path(plan).is_dir() else load_plan)(plan, topology=True, agents=agents)
+    return plan_from(plan, topology=topology, agents=Registry())
 
 
 def schema(

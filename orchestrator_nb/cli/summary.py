@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def say_summary(subject: Subject) -> None:
         say(*line)
 
 
-def _lines(subject: Subject, state: State) -> Any:
+def _lines(subject: Subject, state: State) -> Iterator[tuple[Part, ...]]:
     status = subject.status()
     mark, style = _MARK.get(status, ("■", "bold yellow"))
     took = duration(facts.elapsed(state, None))
@@ -65,10 +66,7 @@ def _lines(subject: Subject, state: State) -> Any:
         yield (f"  … and {len(failed) - _MAX_FAILURES:,} more: orchestrate status {subject.id}",)
     if failed:
         yield from _hints(subject, failed[0])
-    for warning in state.warnings[-_MAX_WARNINGS:]:
-        yield ("  Warning: ", "yellow"), one_line(warning.message, 500)
-    for checkpoint in state.open_checkpoints:
-        yield "  Asked:   ", (one_line(checkpoint.question), "bold"), f"  orchestrate approve {checkpoint.id}"
+    yield from notices(state)
     if any(number for name, number in state.counts.items() if name not in SETTLED):
         yield "  Go on:   ", (f"orchestrate resume{subject.which}", "bold")
     if result := _result(subject, state):
@@ -77,7 +75,15 @@ def _lines(subject: Subject, state: State) -> Any:
         yield "  Session: ", _short(str(subject.path))
 
 
-def _hints(subject: Subject, task: TaskState) -> Any:
+def notices(state: State) -> Iterator[tuple[Part, ...]]:
+    """Lines with what people should know, and what they are asked."""
+    for warning in state.warnings[-_MAX_WARNINGS:]:
+        yield ("  Warning: ", "yellow"), one_line(warning.message, 500)
+    for checkpoint in state.open_checkpoints:
+        yield "  Asked:   ", (one_line(checkpoint.question), "bold"), f"  orchestrate approve {checkpoint.id}"
+
+
+def _hints(subject: Subject, task: TaskState) -> Iterator[tuple[Part, ...]]:
     of = subject.which and f" -s{subject.which}"
     logged = facts.log_path(subject.path, task).is_file()
     yield "  Look:    ", (f"orchestrate {'logs' if logged else 'show'} {task.id}{of}", "bold")

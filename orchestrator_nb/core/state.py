@@ -60,6 +60,7 @@ class State:
         self.run: e.RunStarted | None = None
         self.run_started_at = 0.0
         self.ended: e.RunEnded | None = None
+        self.ended_at = 0.0
         self.paused = False
         self.stopping = ""
         self.halting = ""
@@ -430,7 +431,7 @@ class State:
         self.halting = event.reason or "halt requested"
 
     def _run_ended(self, event: e.RunEnded, record: e.Record, plan: Plan | None) -> None:
-        self.ended = event
+        self.ended, self.ended_at = event, record.at
 
     def _results_merged(self, event: e.ResultsMerged, record: e.Record, plan: Plan | None) -> None:
         self.merged = event

@@ -53,7 +53,7 @@ def progress(state: State, now: float) -> Progress:
     total = len(state.by_index)
     settled = sum(state.counts[status] for status in SETTLED)
     begun = sum(task.done / task.total for task in state.by_index if task.status is TaskStatus.RUNNING and task.total)
-    until = state.at if state.ended is not None else now
+    until = state.ended_at if state.ended is not None else now
     return Progress(
         total=total,
         settled=settled,

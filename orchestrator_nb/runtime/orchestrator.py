@@ -12,6 +12,7 @@ from orchestrator_nb import __version__
 from orchestrator_nb.agents.registry import Registry
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.changes import differences
+from orchestrator_nb.core.state import State
 from orchestrator_nb.errors import PlanChanged
 from orchestrator_nb.planning.loaded import LoadedPlan
 from orchestrator_nb.planning.sources import plan_from
@@ -70,7 +71,7 @@ class Orchestrator:
         with _discarded_on_error(engine):
             engine.accept(accepted_plan, values, base=loaded.base, cwd=here, source=loaded.source)
             preflight(engine.state, engine.context(), Registry())
-        return self._go(engine, jobs, output, [str(fault) for fault in loaded.warnings])
+        return self._go(engine, jobs, output, [str(fault).replace("warning: ", "", 1) for fault in loaded.warnings])
 
     def resume(
         self,
@@ -110,22 +111,37 @@ class Orchestrator:
         loaded = self._checked(accepted.source)
         return loaded if differences(session.plan, loaded.require()) else None
 
-    def _accept_changes(self, engine: Engine, loaded: LoadedPlan) -> None:
-        """Put the new plan in force; what it changed, and what depends on that, waits anew."""
-        old, new, accepted = engine.state.plan, loaded.require(), engine.state.accepted
+    def stale_tasks(self, session: State, loaded: LoadedPlan) -> set[str]:
+        """The tasks that a changed plan lets wait anew: those that differ, and what depends on them.
+
+        All of them where the values of the parameters differ.
+        """
+        old, new = session.plan, loaded.require()
         assert old is not None
-        assert accepted is not None
-        earlier = {name: value for name, value in accepted.params.items() if name in new.params}
-        values = resolve_params(new, {}, base=loaded.base, cwd=Path(accepted.cwd), earlier=earlier)
+        assert session.accepted is not None
+        if self._new_values(session, loaded) != session.accepted.params:
+            return {task.id for task in new.tasks}
         before = {task.id: task for task in old.tasks}
         stale = {i for i, task in enumerate(new.tasks) if task.id in before and before[task.id] != task}
-        if values != accepted.params:
-            stale = set(range(len(new)))
         for index in list(stale):
             stale |= new.graph.descendants(index)
-        engine.accept(new, values, base=loaded.base, cwd=Path(accepted.cwd), source=loaded.source)
-        states = [engine.state.by_index[index] for index in sorted(stale)]
-        engine.record(*[e.TaskReset(task.id, "changed plan") for task in states if task.status.settled])
+        return {new.tasks[index].id for index in stale}
+
+    def _new_values(self, session: State, loaded: LoadedPlan) -> dict[str, Any]:
+        new, accepted = loaded.require(), session.accepted
+        assert accepted is not None
+        earlier = {name: value for name, value in accepted.params.items() if name in new.params}
+        return resolve_params(new, {}, base=loaded.base, cwd=Path(accepted.cwd), earlier=earlier)
+
+    def _accept_changes(self, engine: Engine, loaded: LoadedPlan) -> None:
+        """Put the new plan in force; what it changed, and what depends on that, waits anew."""
+        accepted = engine.state.accepted
+        assert accepted is not None
+        stale = self.stale_tasks(engine.state, loaded)
+        values = self._new_values(engine.state, loaded)
+        engine.accept(loaded.require(), values, base=loaded.base, cwd=Path(accepted.cwd), source=loaded.source)
+        again = [task for task in engine.state.by_index if task.id in stale and task.status.settled]
+        engine.record(*[e.TaskReset(task.id, "changed plan") for task in again])
 
     def fork(
         self,

@@ -20,6 +20,9 @@ from orchestrator_nb.runtime.engine import Engine
 from orchestrator_nb.runtime.loop import library_loop, on_library_loop
 from orchestrator_nb.storage.inbox import Reply, Request, Verb
 
+#: Seconds that a verb may wait for the run's loop.
+ANSWER_TIMEOUT = 10.0
+
 
 class Run:
     """A plan being run by this process. It goes on in a thread of its own; every method returns at once but `wait`.
@@ -193,7 +196,12 @@ class Run:
             obey()
         else:
             library_loop().call_soon_threadsafe(obey)
-        answer = reply.result(10)
+        try:
+            answer = reply.result(ANSWER_TIMEOUT)
+        except TimeoutError:
+            raise RunError(
+                f"the run did not take '{verb}' within {ANSWER_TIMEOUT:g} s: something holds its loop"
+            ) from None
         if not answer.ok:
             raise CommandRefused(answer.message)
 

@@ -18,6 +18,7 @@ import msgspec
 from orchestrator_nb.agents.human import answer_for
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import AdmissionQuestion, RetryQuestion, admit, ending, rule
+from orchestrator_nb.core.ids import did_you_mean
 from orchestrator_nb.core.ports import Assignment, Checkpoint, Execution, Executor, Failure, Success, Timeout
 from orchestrator_nb.core.state import CheckpointState, State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
@@ -146,7 +147,7 @@ class Runner:
     def _task(self, task_id: str) -> TaskState:
         task = self.state.tasks.get(task_id)
         if task is None:
-            raise CommandRefused(f"the plan has no task '{task_id}'")
+            raise CommandRefused(f"the plan has no task '{task_id}'{did_you_mean(task_id, self.state.tasks)}")
         return task
 
     def _tell(self, event: e.AnyEvent) -> None:

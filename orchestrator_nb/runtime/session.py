@@ -195,6 +195,8 @@ class Session:
         event: e.AnyEvent
         if verb in ("pause", "resume", "stop", "cancel"):
             raise CommandRefused(f"session {self.id} is not running: 'orchestrate resume {self.id}' goes on with it")
+        if verb == "halt" and self._state.ended is not None and self._state.ended.reason in ("completed", "failed"):
+            raise CommandRefused(f"session {self.id} has {self._state.ended.reason}: there is nothing to halt")
         if verb == "halt":
             event = e.HaltRequested(by, str(fields.get("reason", "")))
         elif verb == "retry":

@@ -52,8 +52,10 @@ def remove(path: str) -> bool:
 
 def available() -> tuple[bool, bool]:
     """Whether a run can have a cgroup here, and whether that can limit memory, as far as looking tells."""
+    import re
+
     own = own_cgroup()
-    has_kill = [int(number) for number in os.uname().release.split(".")[:2]] >= [5, 14]
+    has_kill = [int(number) for number in re.findall(r"\d+", os.uname().release)[:2]] >= [5, 14]
     found = bool(own) and has_kill and os.access(own, os.W_OK) and os.access(f"{own}/cgroup.procs", os.W_OK)
     return found, found and b"memory" in read(f"{own}/cgroup.subtree_control").split()
 
@@ -106,10 +108,11 @@ class Cgroup:
 
     def release(self, group: str) -> bool:
         """Remove a task's group, if there is one; return whether the kernel killed in it for want of memory."""
-        killed = bool(group) and b"\noom_kill 0\n" not in read(f"{group}/memory.events")
-        if group:
-            remove(group)
-        return killed
+        if not group:
+            return False
+        events = read(f"{group}/memory.events")
+        remove(group)
+        return b"\noom_kill " in events and b"\noom_kill 0\n" not in events
 
     def close(self) -> None:
         """Leave the run's group, and remove it with all that is left in it."""

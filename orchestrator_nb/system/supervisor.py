@@ -1,7 +1,7 @@
 """Processes whose whole trees end with the run: the coordinator's side of supervisor and reapers.
 
 A supervisor process is started with the first command (`_router`); it forks a reaper for each command that runs at
-the same time (`_reaper`), and reapers are used again. A launch costs 1.3-1.5 x the CPU of
+the same time (`_reaper`), and reapers are used again. A launch costs 1.2-1.5 x the CPU of
 ``asyncio.create_subprocess_exec``; with a reaper forked for each command it would be 3 x, as a forked Python pays for
 copying all the memory in which it counts references. The coordinator never forks: the supervisor is started by vfork,
 however much memory a notebook holds.

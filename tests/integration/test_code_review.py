@@ -34,6 +34,9 @@ PROJECT = {
     "app/slow.py": b"def double(xs):\n    out = []\n    for x in xs:\n        out.append(x * 2)\n    return out\n",
     "app/tangled.py": b"def tangled(x):\n"
     + b"".join(b"    if x == %d:\n        return %d\n" % (n, n) for n in range(25)),
+    "app/settings.py": b"S = {\n"
+    + b"".join(b'    "%d": 0,\n' % n for n in range(30))
+    + b'    "password": "secret",\n}\n',
     "app/100%.py": b"assert True\n",
     "app/broken.py": b"def f(:\n",
     "app/latin.py": b"# \xe9\nx = 1\n",
@@ -98,6 +101,7 @@ def test_equal_code_gives_equal_results_and_every_check_its_findings(tmp_path: P
     assert "app/style.py:1" in document  # unused import: Agent-02
     assert "app/risky code.py:5" in document  # shell=True: Agent-03, whatever .bandit says
     assert "B602" in document
+    assert "app/settings.py:32" in document  # a literal that bandit's SARIF writer cannot take
     assert "app/slow.py:4" in document  # PERF401: Agent-04
     assert "`tangled` has a complexity of 26 (rank D)" in document.replace("\\", "")
     assert "invalid-syntax" in document

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 #: Whether the kernel lists the children of a process (CONFIG_PROC_CHILDREN, as good as everywhere).
 HAS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
@@ -73,10 +74,12 @@ def own_children() -> list[int]:
     return [int(child) for child in read(f"/proc/self/task/{pid}/children").split()] if HAS_CHILDREN else children(pid)
 
 
-def descendants(pid: int) -> list[int]:
-    """All below a process, from the top down, zombies included."""
+def descendants(pid: int, limit: int = sys.maxsize) -> list[int]:
+    """All below a process, from the top down, zombies included; once more than `limit` are found, only these."""
     found = children(pid)
     for child in found:
+        if len(found) > limit:
+            break
         found += children(child)
     return found
 

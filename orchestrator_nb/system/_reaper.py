@@ -216,7 +216,7 @@ class Task:
 
     def check_limits(self) -> None:
         """End a tree that has too many processes or uses too much memory."""
-        tree = descendants(os.getpid())
+        tree = descendants(os.getpid(), self.reaper.process_limit)
         if len(tree) > self.reaper.process_limit:
             self.give_reason("processes")
             self.stage = "kill"

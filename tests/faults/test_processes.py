@@ -432,12 +432,13 @@ BOMB = "import os, time\nwhile True:\n    os.fork(); time.sleep(0.02)"
 
 
 async def bomb(lab: Lab, code: str) -> None:
-    gaps = [0.0]
+    gaps, counts = [0.0], [0]
 
     async def tick() -> None:
         last = time.monotonic()
         while True:
             await asyncio.sleep(0.01)
+            counts.append(len(_proc.all_pids()))
             gaps.append(time.monotonic() - last)
             last = time.monotonic()
 
@@ -450,6 +451,7 @@ async def bomb(lab: Lab, code: str) -> None:
         assert (await after.wait()).code == 0
         ticking.cancel()
     assert max(gaps) < 5.0, "the coordinator stays alive"
+    assert max(counts) < 10_000, "and the machine"
 
 
 def test_row_B10_too_many_processes(lab: Lab) -> None:

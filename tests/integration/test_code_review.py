@@ -93,11 +93,16 @@ def review(target: Path, workplace: Path) -> Path:
     return workplace / "results"
 
 
-def test_equal_code_gives_equal_results_and_every_check_its_findings(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "first place" / "project")
-    results = review(project, tmp_path / "one")
-    document = (results / "final_output.md").read_text("utf-8")
+@pytest.fixture(scope="module")
+def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a review of the project was called from; its results are in `results`."""
+    base = tmp_path_factory.mktemp("first place")
+    review(make_project(base / "project"), base / "work")
+    return base / "work"
 
+
+def test_every_check_has_its_findings_and_nothing_else_is_in_the_document(reviewed: Path) -> None:
+    document = (reviewed / "results" / "final_output.md").read_text("utf-8")
     assert "app/style.py:1" in document  # unused import: Agent-02
     assert "app/risky code.py:5" in document  # shell=True: Agent-03, whatever .bandit says
     assert "B602" in document
@@ -110,21 +115,22 @@ def test_equal_code_gives_equal_results_and_every_check_its_findings(tmp_path: P
         assert f"from {agent}" in document, agent
     for left_out in ("hidden.py", "env/lib.py", "tool.py", "link.py", "with,comma", "RUF100"):
         assert left_out not in document
-    assert str(tmp_path) not in document
+    assert str(reviewed.parent) not in document
     assert not re.search(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d|[Dd]uration", document)
-    pictures = sorted(results.rglob("*.png"))
-    assert [picture.name for picture in pictures] == ["code_metrics-1.png"]
-    assert "code_metrics-1.png)" in document
+    assert "(outputs/metrics/code_metrics-1.png)" in document
 
-    forked = orchestrate("fork", "latest", "T-05", "--quiet", cwd=tmp_path / "one")
+
+def test_equal_code_elsewhere_gives_equal_bytes(reviewed: Path, tmp_path: Path) -> None:
+    again = review(make_project(tmp_path / "second" / "project"), tmp_path / "work")
+    for file in ("final_output.md", "outputs/metrics/code_metrics-1.png", "outputs/T-01/files.json"):
+        assert (again / file).read_bytes() == (reviewed / "results" / file).read_bytes(), file
+
+
+def test_a_fork_takes_over_what_is_unchanged(reviewed: Path) -> None:
+    forked = orchestrate("fork", "latest", "T-05", "--quiet", cwd=reviewed)
     assert forked.returncode == 0, forked.stderr
-    shown = orchestrate("show", "metrics", "--json", cwd=tmp_path / "one")
-    assert json.loads(shown.stdout)["reused_from"]
-
-    again = review(make_project(tmp_path / "second place" / "project"), tmp_path / "two")
-    assert (again / "final_output.md").read_bytes() == (results / "final_output.md").read_bytes()
-    (picture,) = again.rglob("*.png")
-    assert picture.read_bytes() == pictures[0].read_bytes()
+    shown = [orchestrate("show", task, "--json", cwd=reviewed).stdout for task in ("T-02", "metrics", "T-05")]
+    assert [bool(json.loads(task)["reused_from"]) for task in shown] == [True, True, False]
 
 
 def test_what_cannot_be_reviewed_is_said_in_a_sentence(tmp_path: Path) -> None:
@@ -229,7 +235,20 @@ def test_the_report_counts_and_judges() -> None:
     )
 
 
-def test_the_notebook_is_stored_without_outputs() -> None:
-    notebook = json.loads((ROOT / "notebooks" / "code_metrics.ipynb").read_text("utf-8"))
-    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+# -- its notebook ------------------------------------------------------------------------------------------------------
+
+
+def test_the_notebook_works_by_itself_and_is_stored_without_outputs(tmp_path: Path) -> None:
+    notebook = ROOT / "notebooks" / "code_metrics.ipynb"
+    stored = json.loads(notebook.read_text("utf-8"))
+    assert all(not cell.get("outputs") and not cell.get("execution_count") for cell in stored["cells"])
+
+    executed = tmp_path / "executed.ipynb"
+    command = [sys.executable, "-m", "papermill", notebook, executed, "-p", "root", "pipelines", "-k", "python3"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
+    done = subprocess.run(
+        command, cwd=notebook.parent, env=environment, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    *_, report = json.loads(executed.read_text("utf-8"))["cells"]
+    assert report["outputs"][0]["data"]["application/json"]["metrics"]["files"] == 1

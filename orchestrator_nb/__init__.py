@@ -19,10 +19,12 @@ __version__ = "0.1.0.dev0"
 
 #: Where each public name lives.
 _PLACES = {
+    "Finding": "orchestrator_nb.core.reports",
     "Orchestrator": "orchestrator_nb.runtime.orchestrator",
     "OrchestratorError": "orchestrator_nb.errors",
     "Plan": "orchestrator_nb.core.models",
     "PlanBuilder": "orchestrator_nb.planning.builder",
+    "Report": "orchestrator_nb.core.reports",
     "Run": "orchestrator_nb.runtime.run",
     "Session": "orchestrator_nb.runtime.session",
     "Task": "orchestrator_nb.core.models",
@@ -34,6 +36,7 @@ _PLACES = {
 if TYPE_CHECKING:
     from orchestrator_nb.agents.function import TaskContext
     from orchestrator_nb.core.models import Plan, Task
+    from orchestrator_nb.core.reports import Finding, Report
     from orchestrator_nb.errors import OrchestratorError
     from orchestrator_nb.planning.builder import PlanBuilder
     from orchestrator_nb.runtime.compare import compare
@@ -42,10 +45,12 @@ if TYPE_CHECKING:
     from orchestrator_nb.runtime.session import Session
 
 __all__ = [
+    "Finding",
     "Orchestrator",
     "OrchestratorError",
     "Plan",
     "PlanBuilder",
+    "Report",
     "Run",
     "Session",
     "Task",

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any
 
+import msgspec
+
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.ports import Assignment, Checkpoint, Execution, Failure, Outcome, RunContext, Success, Timeout
@@ -93,18 +95,16 @@ class MemoryLog:
     def seq(self) -> int:
         return len(self.records)
 
-    def append(self, events: Sequence[e.AnyEvent], at: float) -> list[e.Record]:
+    def write(self, bodies: Sequence[bytes]) -> None:
         self.writes += 1
         if self.crashed:
             raise Crash
         crash = self.crashed = self.writes == self.crash_at
         if crash and not self.after:
             raise Crash
-        new = [e.Record(self.seq + 1 + offset, at, event) for offset, event in enumerate(events)]
-        self.records += new
+        self.records += [msgspec.json.decode(body + b"}", type=e.Record) for body in bodies]
         if crash:
             raise Crash
-        return new
 
 
 class PromisedExecutor:

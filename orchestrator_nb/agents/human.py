@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator_nb.core.ids import did_you_mean
-from orchestrator_nb.core.ports import Assignment, Checkpoint, Failure, Outcome, Services, Success
+from orchestrator_nb.core.ports import Assignment, Checkpoint, Failure, Outcome, Services, Success, subject_hash
 from orchestrator_nb.errors import AgentError
 
 
@@ -30,7 +30,8 @@ class HumanAgent:
             return Failure(fault, kind="preflight")
         question, schema = assignment.work.prompt or "", assignment.work.parameters.get("schema") or {}
         assert isinstance(schema, dict)
-        if not assignment.answered:
+        shown = subject_hash(assignment.task.id, question, schema)
+        if not assignment.answered or assignment.subject_sha256 != shown:
             return Checkpoint(question, schema)
         try:
             answer = answer_for(schema, assignment.answer)

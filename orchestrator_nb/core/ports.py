@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Protocol
@@ -48,6 +49,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     #: The approved answer to a checkpoint that an earlier attempt of this task raised.
     answered: bool = False
     answer: Any = None
+    #: Hash of the question that was answered (`subject_hash`): the answer to another one does not count.
+    subject_sha256: str = ""
 
     @property
     def idempotency_key(self) -> str:
@@ -100,6 +103,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     question: str
     answer_schema: Mapping[str, Any] = {}
+
+
+def subject_hash(task: str, question: str, schema: Mapping[str, Any]) -> str:
+    """Hash of exactly what a person is shown at a checkpoint: an answer is bound to it."""
+    return hashlib.sha256(msgspec.json.encode([task, question, schema])).hexdigest()
 
 
 class Timeout(msgspec.Struct, frozen=True):

@@ -313,6 +313,8 @@ class State:
         task.blocked_by = task.error = task.error_kind = task.message = ""
         task.value = msgspec.UNSET
         task.result, task.format, task.outputs = None, "", ()
+        task.exit_code, task.transient = None, False
+        task.checkpoint = task.reused_from = ""
 
     def _recount(self, task: TaskState) -> None:
         task.unmet = task.successes = 0
@@ -394,6 +396,11 @@ class State:
             self.counts[task.status] += 1
             self.tasks[spec.id] = task
             self.by_index.append(task)
+        if self.failed_fast not in self.tasks:
+            self.failed_fast = ""
+        for task in self.by_index:
+            if task.status is TaskStatus.BLOCKED and task.blocked_by not in self.tasks:
+                self._forget(task)
         for task in self.by_index:
             if self.graph.parents[task.index]:
                 self._recount(task)
@@ -416,6 +423,7 @@ class State:
     def _run_started(self, event: e.RunStarted, record: e.Record, plan: Plan | None) -> None:
         self.run, self.ended = event, None
         self.run_started_at = record.at
+        self.merged = None
         self.paused, self.stopping, self.halting = False, "", ""
 
     def _run_paused(self, event: e.RunPaused, record: e.Record, plan: Plan | None) -> None:

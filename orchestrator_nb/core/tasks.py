@@ -50,8 +50,8 @@ _BEFORE_START: dict[type[e.Event], TaskStatus] = {
 
 #: The life of a task (S1 2.3): ``TRANSITIONS[status][type of event]`` is the next status.
 TRANSITIONS: dict[TaskStatus, dict[type[e.Event], TaskStatus]] = {
-    _S.WAITING: _BEFORE_START,
-    _S.PENDING: {**_BEFORE_START, e.TaskStarted: _S.RUNNING},
+    _S.WAITING: {**_BEFORE_START, e.TaskReset: _S.WAITING},
+    _S.PENDING: {**_BEFORE_START, e.TaskStarted: _S.RUNNING, e.TaskReset: _S.WAITING},
     _S.RUNNING: {
         e.ProcessStarted: _S.RUNNING,
         e.TaskProgressed: _S.RUNNING,
@@ -61,9 +61,15 @@ TRANSITIONS: dict[TaskStatus, dict[type[e.Event], TaskStatus]] = {
         e.AttemptInterrupted: _S.PENDING,
         e.CheckpointReached: _S.AWAITING_APPROVAL,
     },
-    _S.RETRYING: {e.TaskStarted: _S.RUNNING, e.TaskBlocked: _S.BLOCKED, e.TaskCancelled: _S.CANCELLED},
+    _S.RETRYING: {
+        e.TaskStarted: _S.RUNNING,
+        e.TaskBlocked: _S.BLOCKED,
+        e.TaskCancelled: _S.CANCELLED,
+        e.TaskReset: _S.WAITING,
+    },
     _S.AWAITING_APPROVAL: {
         e.TaskBlocked: _S.BLOCKED,
+        e.TaskReset: _S.WAITING,
         e.CheckpointApproved: _S.PENDING,
         e.CheckpointRejected: _S.FAILED,
         e.TaskCancelled: _S.CANCELLED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import marshal
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -28,6 +29,7 @@ class Assigner:
         self._state = state
         self._read = read
         self._hashes: dict[tuple[str, str], str] = {}
+        self._directory = msgspec.json.encode(str(run.directory))[1:-1]
 
     def assign(self, task_state: TaskState, attempt: int, fallback: bool) -> Assignment:
         """The assignment of a task's next attempt. Raises `BadReference` for a value that cannot be had."""
@@ -37,36 +39,26 @@ class Assigner:
         timeout = spec.timeout or self._state.plan.limits.timeout
         if spec.phase and not spec.timeout:
             timeout = next((p.timeout for p in self._state.plan.phases if p.id == spec.phase), None) or timeout
-        answered, answer = False, None
+        assignment = Assignment(
+            run=self.run, task=spec, number=task_state.number, work=work, attempt=attempt, timeout=timeout
+        )
         if task_state.checkpoint and (checkpoint := self._state.checkpoints[task_state.checkpoint]).approved:
-            answered, answer = True, checkpoint.answer
-        if not (spec.inputs or spec.env or has_references(spec, work)):
-            return Assignment(
-                run=self.run,
-                task=spec,
-                number=task_state.number,
-                work=work,
-                attempt=attempt,
-                timeout=timeout,
-                answered=answered,
-                answer=answer,
+            assignment = msgspec.structs.replace(
+                assignment, answered=True, answer=checkpoint.answer, subject_sha256=checkpoint.subject_sha256
             )
+        if not (spec.inputs or spec.env or has_references(spec, work)):
+            return assignment
 
         def lookup(reference: Reference) -> Any:
             return self._value(spec, reference)
 
         task = fill(spec, lookup)
-        return Assignment(
-            run=self.run,
+        return msgspec.structs.replace(
+            assignment,
             task=task,
-            number=task_state.number,
             work=task if work is spec else fill(work, lookup),
-            attempt=attempt,
             inputs={name: self._input(path) for name, path in task.inputs.items()},
             env=task.env,
-            timeout=timeout,
-            answered=answered,
-            answer=answer,
         )
 
     def _input(self, path: str) -> PurePath:
@@ -106,16 +98,21 @@ class Assigner:
         identity: list[Any] = [work.agent, work.prompt, work.command, work.function, work.notebook, work.parameters]
         if spec.outputs or spec.checks or spec.env or spec.result or spec.cwd or spec.isolate != "thread":
             identity += [spec.outputs, spec.checks, dict(assignment.env), spec.cwd, spec.isolate]
-            identity += [spec.result.model_dump() if spec.result else None, spec.ok_exit_codes]
+            identity.append(spec.result.model_dump() if spec.result else None)
+        if spec.ok_exit_codes != (0,):
+            identity.append(spec.ok_exit_codes)
         if work.function or work.notebook:
             identity.append(self._code_hash(work))
         if assignment.inputs:
-            identity.append({name: _file_hash(Path(path)) for name, path in assignment.inputs.items()})
+            identity.append({name: _content_hash(Path(path)) for name, path in assignment.inputs.items()})
         if spec.dependencies:
             identity.append([self._upstream_hash(d.task) for d in spec.dependencies if d.kind is DependencyKind.DATA])
-        if assignment.run.params and isinstance(work.command, str):
-            identity.append(dict(assignment.run.params))  # a shell string reads them from its environment
-        return hashlib.blake2b(msgspec.json.encode(identity), digest_size=16).hexdigest()
+        if assignment.run.params and (work.command is not None or work.notebook or spec.isolate == "process"):
+            identity.append(dict(assignment.run.params))  # a process finds them all in its environment
+        encoded = msgspec.json.encode(identity, enc_hook=str)
+        if spec.dependencies:  # paths of outputs are the same in every session
+            encoded = encoded.replace(self._directory, b"$SESSION")
+        return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
     def _upstream_hash(self, task_id: str) -> Any:
         task = self._state.tasks[task_id]
@@ -151,8 +148,19 @@ def _owner(path: str, state: State) -> str | None:
     return next((candidate for candidate in candidates if candidate in state.tasks), None)
 
 
+def _content_hash(path: Path) -> str:
+    """Hash of a file, or of all files below a directory with their names; empty if there is no such thing."""
+    if not path.is_dir():
+        return _file_hash(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    listed = [(str(file.relative_to(path)), _file_hash(file)) for file in files]
+    return hashlib.sha256(msgspec.json.encode(listed)).hexdigest()
+
+
 def _file_hash(path: Path) -> str:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return ""
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
@@ -162,9 +170,13 @@ def _file_hash(path: Path) -> str:
 def _function_hash(reference: str, run: RunContext) -> str:
     """Hash of the file that holds an importable function, or of the code of one that was handed in."""
     module, _, name = reference.partition(":")
-    if not module:
-        function = run.functions.get(reference) or run.functions.get(name)
-        code = getattr(function, "__code__", None)
-        return hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest() if code else ""
-    source = source_of(module, [str(run.base), str(run.cwd)])
-    return _file_hash(source) if source is not None else ""
+    if module:
+        source = source_of(module, [str(run.base), str(run.cwd)])
+        return _file_hash(source) if source is not None else ""
+    function = run.functions.get(reference) or run.functions.get(name)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ""
+    closure = [repr(cell.cell_contents) for cell in function.__closure__ or ()]  # type: ignore[union-attr]
+    defaults = repr((function.__defaults__, function.__kwdefaults__, closure))  # type: ignore[union-attr]
+    return hashlib.sha256(marshal.dumps(code) + defaults.encode()).hexdigest()

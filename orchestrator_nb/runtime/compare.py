@@ -58,8 +58,7 @@ def _compare(task_id: str, a: TaskState | None, b: TaskState | None) -> TaskComp
     result = ""
     if a and b and a.status is TaskStatus.COMPLETED and b.status is TaskStatus.COMPLETED:
         result = "same" if _content(a) == _content(b) else "different"
-    hashes_a = {output.path.rpartition("/")[2]: output.sha256 for output in a.outputs} if a else {}
-    hashes_b = {output.path.rpartition("/")[2]: output.sha256 for output in b.outputs} if b else {}
+    hashes_a, hashes_b = _output_hashes(a), _output_hashes(b)
     outputs = tuple(name for name in sorted({*hashes_a, *hashes_b}) if hashes_a.get(name) != hashes_b.get(name))
     return TaskComparison(
         task_id,
@@ -68,6 +67,12 @@ def _compare(task_id: str, a: TaskState | None, b: TaskState | None) -> TaskComp
         result,
         outputs,
     )
+
+
+def _output_hashes(task: TaskState | None) -> dict[str, str]:
+    if task is None:
+        return {}
+    return {output.path.removeprefix(f"outputs/{task.id}/"): output.sha256 for output in task.outputs}
 
 
 def _content(task: TaskState) -> Any:

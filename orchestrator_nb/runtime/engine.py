@@ -14,7 +14,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,15 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import Limits, Plan
 from orchestrator_nb.core.ports import RunContext
 from orchestrator_nb.core.state import State
-from orchestrator_nb.core.tasks import TaskState, TaskStatus
-from orchestrator_nb.errors import CommandRefused, StorageError
+from orchestrator_nb.core.tasks import TaskState
+from orchestrator_nb.errors import OrchestratorError, StorageError
 from orchestrator_nb.executors.local import LocalExecutor
 from orchestrator_nb.policies.admission import Admission, admission_for
 from orchestrator_nb.policies.retry import RetryPolicy
 from orchestrator_nb.runtime.assignments import Assigner
 from orchestrator_nb.runtime.finish import copy_results, merge_results
 from orchestrator_nb.runtime.journal import Journal
+from orchestrator_nb.runtime.loop import in_daemon_thread
 from orchestrator_nb.runtime.plans import load_plan_blob
 from orchestrator_nb.runtime.projector import FileWriter
 from orchestrator_nb.runtime.publisher import Publisher
@@ -64,6 +65,7 @@ class Engine:
         self.admission = Admission(settings.max_parallel)
         self._lock = SessionLock(directory.lock_path)
         self._lock.acquire(on_wait=_tell_who_holds)
+        self._opened_at = time.time()
         try:
             directory.sweep()
             self.blobs = directory.blobs
@@ -107,13 +109,26 @@ class Engine:
             self._plans[event.plan.sha256] = load_plan_blob(self.blobs.get(event.plan))
         return self._plans[event.plan.sha256]
 
-    def accept(self, plan: Plan, params: Mapping[str, Any], *, base: Path, cwd: Path, source: str = "") -> None:
-        """Put `plan` in force, as the session's next revision."""
+    def accept(
+        self,
+        plan: Plan,
+        params: Mapping[str, Any],
+        *,
+        base: Path,
+        cwd: Path,
+        source: str = "",
+        again: Collection[str] = (),
+    ) -> None:
+        """Put `plan` in force as the session's next revision; the tasks `again` wait anew. All in one write."""
         artifact = self.blobs.put(plan.model_dump_json(exclude_defaults=True).encode())
         self._plans[artifact.sha256] = plan
         revision = self.state.accepted.revision + 1 if self.state.accepted else 1
         event = e.PlanAccepted(revision, artifact, plan.title, len(plan), dict(params), str(base), str(cwd), source)
-        self.record(event, plan=plan)
+        now = time.monotonic()
+        self.journal.apply([event], now, plan)
+        stale = [task.id for task in self.state.by_index if task.id in again]
+        self.journal.apply([e.TaskReset(task_id, "changed plan") for task_id in stale], now)
+        self.journal.commit(plan)
 
     def context(self) -> RunContext:
         """What all attempts share, from the plan that is in force."""
@@ -130,10 +145,12 @@ class Engine:
 
     def release(self) -> None:
         """Give the session back without running it."""
-        self.publish()
-        self.publisher.close()
-        self.log.close()
-        self._lock.release()
+        try:
+            self.publish()
+            self.publisher.close()
+            self.log.close()
+        finally:
+            self._lock.release()
 
     def publish(self) -> None:
         """Let everyone see what was recorded so far, and from now on."""
@@ -161,7 +178,7 @@ class Engine:
         )
         over = asyncio.Event()
         try:
-            run_number = self._begin(await asyncio.to_thread(reconcile, self.state), supervisor.facts, warnings)
+            run_number = self._begin(await in_daemon_thread(reconcile, self.state), supervisor.facts, warnings)
             self.started.set()
             control = asyncio.create_task(self._serve_control(over))
             running = asyncio.create_task(self.runner.run())
@@ -180,9 +197,9 @@ class Engine:
             raise
         finally:
             await supervisor.close()
-            await asyncio.to_thread(self._close)
+            await in_daemon_thread(self._close)
         if output is not None and reason in ("completed", "failed"):
-            await asyncio.to_thread(copy_results, self.directory, output)
+            await in_daemon_thread(copy_results, self.directory, output)
         return reason
 
     def _begin(self, rulings: Sequence[e.AnyEvent], facts: Sequence[str], warnings: Sequence[str]) -> int:
@@ -204,7 +221,7 @@ class Engine:
 
     async def _finish(self, reason: str, run_number: int) -> None:
         if reason in ("completed", "failed"):
-            self.record(await asyncio.to_thread(merge_results, self.state, self.directory, self.read))
+            self.record(await in_daemon_thread(merge_results, self.state, self.directory, self.read))
         self.record(e.RunEnded(run_number, as_end_reason(reason)))
 
     def _say_error(self, error: Exception) -> None:
@@ -264,7 +281,7 @@ class Engine:
         """Obey what other processes ask for, and see that the session is still ours, until the run is `over`."""
         inbox = Inbox(self.directory)
         for request in inbox.poll():  # asked for before this run began
-            late = request.verb in ("pause", "resume", "stop", "halt")
+            late = request.at < self._opened_at and request.verb in ("pause", "resume", "stop", "halt")
             inbox.answer(request, Reply(False, "that run had ended") if late else await self._durably(request))
         checked_at = time.monotonic()
         while True:
@@ -274,7 +291,7 @@ class Engine:
             while inbox.refused:
                 self.record(e.WarningRaised(inbox.refused.pop()))
             if (trouble := self.publisher.take_trouble()) is not None:
-                self.record(e.WarningRaised(f"derived files cannot be written: {trouble}"))
+                self.record(e.WarningRaised(f"derived files or views lag behind: {trouble}"))
             if self._failure is not None:
                 raise self._failure
             if last:
@@ -287,7 +304,7 @@ class Engine:
 
     async def _durably(self, request: Request) -> Reply:
         reply = self.obey(request)
-        await asyncio.to_thread(self.log.sync)
+        await in_daemon_thread(self.log.sync)
         return reply
 
     def obey(self, request: Request) -> Reply:
@@ -313,14 +330,11 @@ class Engine:
                     runner.approve(request.checkpoint, request.subject_sha256, request.answer, by)
                 case "reject":
                     runner.reject(request.checkpoint, request.subject_sha256, request.reason, by)
-        except CommandRefused as error:
+        except StorageError:
+            raise
+        except OrchestratorError as error:
             return Reply(False, str(error))
         return Reply(True, f"{request.verb} accepted; the run is {self.state.status}")
-
-    @property
-    def interrupted_tasks(self) -> list[str]:
-        """Tasks that a dead process left running."""
-        return [task.id for task in self.state.by_index if task.status is TaskStatus.RUNNING]
 
 
 def _tell_who_holds(holder: Holder | None) -> None:

@@ -44,5 +44,5 @@ def copy_results(directory: SessionDir, target: Path) -> None:
                 shutil.copyfile(source, target / name)
     except OSError as error:
         raise StorageError(
-            f"the results cannot be put into {target}: {error.strerror}; they are in {directory.path}"
+            f"the results cannot be put into {target}: {error.strerror or error}; they are in {directory.path}"
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from orchestrator_nb.core import events as e
@@ -50,11 +49,7 @@ def _same(assigner: Assigner, task: TaskState, old: TaskState) -> bool:
 
 def _copy_files(engine: Engine, parent: Session, old: TaskState) -> None:
     for artifact in (*old.outputs, *([old.result] if old.result else [])):
-        source, target = parent.path / artifact.path, engine.directory.path / artifact.path
-        parent.read(artifact)  # verified
-        engine.directory.root.make_dir(artifact.path.rpartition("/")[0])
-        shutil.copyfile(source, target)
-        target.chmod(0o600)
+        engine.directory.root.write_atomic(artifact.path, parent.read(artifact), sync=True)
 
 
 def _taken_over(old: TaskState, parent: str) -> e.TaskCompleted:

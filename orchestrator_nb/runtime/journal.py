@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from orchestrator_nb.core.events import AnyEvent, Record
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
-from orchestrator_nb.storage.log import EventLog
+from orchestrator_nb.storage.log import EventLog, encoded
 
 Listener = Callable[[list[Record], Plan | None], None]
 
@@ -26,27 +26,34 @@ class Journal:
         self._log = log
         self._listener = listener
         self._clock = clock
-        self._uncommitted: list[AnyEvent] = []
+        self._records: list[Record] = []
+        self._bodies: list[bytes] = []
+        self._at = 0.0
 
     def apply(self, events: Sequence[AnyEvent], now: float, plan: Plan | None = None) -> None:
         """Let `events` have happened, not yet written. `now` is the monotonic time, `plan` that of a `PlanAccepted`.
 
-        Raises `IllegalTransition` if the state refuses one.
+        Raises `OrchestratorError` if one cannot be written (no JSON, too large), `IllegalTransition` if the state
+        refuses one; what stood before it in `events` has happened then.
         """
-        if not self._uncommitted:
+        if not self._records:
             self._at = self._clock()
-        seq = self._log.seq + len(self._uncommitted)
-        apply = self.state.apply
+        seq = self._log.seq + len(self._records)
         for event in events:
             seq += 1
-            apply(Record(seq, self._at, event), plan, now)
-        self._uncommitted += events
+            record = Record(seq, self._at, event)
+            body = encoded(record)
+            self.state.apply(record, plan, now)
+            self._records.append(record)
+            self._bodies.append(body)
 
     def commit(self, plan: Plan | None = None) -> None:
         """Write what was applied. Raises `StorageError` if the log cannot take it: then the run is over."""
-        if self._uncommitted:
-            events, self._uncommitted = self._uncommitted, []
-            self._listener(self._log.append(events, self._at), plan)
+        if self._records:
+            records, bodies = self._records, self._bodies
+            self._records, self._bodies = [], []
+            self._log.write(bodies)
+            self._listener(records, plan)
 
     def record(self, events: Sequence[AnyEvent], now: float, plan: Plan | None = None) -> None:
         """Apply and commit."""

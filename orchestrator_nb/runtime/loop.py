@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from orchestrator_nb.agents.threads import in_thread
 
 T = TypeVar("T")
 
@@ -42,6 +45,12 @@ def _serve(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
 def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     """Run `coroutine` on the library's loop; the future may be waited for in any other thread."""
     return asyncio.run_coroutine_threadsafe(coroutine, library_loop())
+
+
+async def in_daemon_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a blocking function in a thread that neither keeps the interpreter alive nor ends with its exit handlers."""
+    result: T = await in_thread(functools.partial(function, *arguments), {})
+    return result
 
 
 def on_library_loop() -> bool:

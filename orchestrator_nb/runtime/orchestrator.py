@@ -21,6 +21,7 @@ from orchestrator_nb.runtime.fork import reuse
 from orchestrator_nb.runtime.loop import submit
 from orchestrator_nb.runtime.plans import resolve_params
 from orchestrator_nb.runtime.preflight import preflight
+from orchestrator_nb.runtime.recovery import reconcile
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
 from orchestrator_nb.storage.settings import Settings, load_settings
@@ -88,6 +89,7 @@ class Orchestrator:
         `accept_changes`; `SessionLocked` if somebody is running it.
         """
         found = Session.open(session, self.settings)
+        _ = found.plan  # a session that never got one cannot go on
         changed = self.changed_plan(found)
         if changed is not None and not accept_changes:
             raise PlanChanged(
@@ -137,11 +139,12 @@ class Orchestrator:
         """Put the new plan in force; what it changed, and what depends on that, waits anew."""
         accepted = engine.state.accepted
         assert accepted is not None
-        stale = self.stale_tasks(engine.state, loaded)
+        again = self.stale_tasks(engine.state, loaded)
         values = self._new_values(engine.state, loaded)
-        engine.accept(loaded.require(), values, base=loaded.base, cwd=Path(accepted.cwd), source=loaded.source)
-        again = [task for task in engine.state.by_index if task.id in stale and task.status.settled]
-        engine.record(*[e.TaskReset(task.id, "changed plan") for task in again])
+        engine.record(*reconcile(engine.state))  # nothing of the old plan runs on
+        engine.accept(
+            loaded.require(), values, base=loaded.base, cwd=Path(accepted.cwd), source=loaded.source, again=again
+        )
 
     def fork(
         self,
@@ -160,10 +163,11 @@ class Orchestrator:
         """
         parent = Session.open(session, self.settings)
         parent.task(task)
+        _ = parent.plan
         accepted = parent.state.accepted
         assert accepted is not None
         base, cwd = Path(accepted.base), Path(accepted.cwd)
-        values = resolve_params(parent.plan, params or {}, base=base, cwd=cwd, earlier=accepted.params)
+        values = resolve_params(parent.plan, params or {}, base=base, cwd=Path.cwd(), earlier=accepted.params)
         engine = self._begin(functions or {}, parent.id, task)
         with _discarded_on_error(engine):
             engine.accept(parent.plan, values, base=base, cwd=cwd, source=accepted.source)

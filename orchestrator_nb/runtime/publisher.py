@@ -36,7 +36,7 @@ class Publisher:
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
-        self._trouble: OrchestratorError | None = None
+        self._trouble: Exception | None = None
         self._troubled = False
 
     def start(self) -> None:
@@ -48,6 +48,8 @@ class Publisher:
     def offer(self, records: list[Record], plan: Plan | None) -> None:
         """Take records that were written; they are published once `synced` covers them."""
         self._offered.append((records, plan))
+        if records[-1].seq <= self._synced:
+            self._wake.set()
 
     def synced(self, seq: int) -> None:
         """Everything up to `seq` is on stable storage."""
@@ -71,8 +73,8 @@ class Publisher:
 
         return remove
 
-    def take_trouble(self) -> OrchestratorError | None:
-        """The first thing that went wrong while files were written, told once; the run itself goes on."""
+    def take_trouble(self) -> Exception | None:
+        """The first thing that went wrong while files were written or subscribers told; the run itself goes on."""
         trouble, self._trouble = self._trouble, None
         return trouble
 
@@ -110,7 +112,10 @@ class Publisher:
             subscribers = list(self._subscribers)
         if batch:
             for subscriber in subscribers:
-                subscriber(batch)
+                try:
+                    subscriber(batch)
+                except Exception as error:  # noqa: BLE001 - one onlooker never stops the run, nor the others
+                    self._note(error)
         return bool(batch)
 
     def _write(self, records: list[Record], force: bool) -> None:
@@ -118,6 +123,9 @@ class Publisher:
             return
         try:
             self._project(records, self._state, force)
-        except OrchestratorError as error:
-            if not self._troubled:
-                self._troubled, self._trouble = True, error
+        except (OrchestratorError, OSError) as error:
+            self._note(error)
+
+    def _note(self, error: Exception) -> None:
+        if not self._troubled:
+            self._troubled, self._trouble = True, error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import queue
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
@@ -12,9 +13,8 @@ from typing import Any
 
 from orchestrator_nb.core.events import Record
 from orchestrator_nb.core.models import Plan
-from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
-from orchestrator_nb.errors import CommandRefused, OrchestratorError, RunError, RunFailed, RunNotFinished
+from orchestrator_nb.errors import CommandRefused, RunError, RunFailed, RunNotFinished
 from orchestrator_nb.projections.explain import Explanation, explain
 from orchestrator_nb.runtime.engine import Engine
 from orchestrator_nb.runtime.loop import library_loop, on_library_loop
@@ -101,10 +101,11 @@ class Run:
                     print(f"The run goes on. To stop it: run.stop(), or 'orchestrate stop {self.id}'.")  # noqa: T201
                     raise
                 interrupts += 1
-                if interrupts > 1:
-                    self.halt(by="Ctrl-C")
-                else:
-                    self.stop(by="Ctrl-C")
+                with contextlib.suppress(CommandRefused, RunError):  # it may be ending already
+                    if interrupts > 1:
+                        self.halt(by="Ctrl-C")
+                    else:
+                        self.stop(by="Ctrl-C")
 
     def __await__(self) -> Generator[Any, None, Run]:
         """``await run``: wait in any asyncio loop."""
@@ -231,12 +232,27 @@ class Run:
 
     async def __aiter__(self) -> AsyncIterator[Record]:
         """As iterating, in an asyncio loop."""
-        records = iter(self)
-        while True:
-            record = await asyncio.to_thread(next, records, None)
-            if record is None:
-                return
-            yield record
+        loop = asyncio.get_running_loop()
+        inbox: asyncio.Queue[list[Record] | None] = asyncio.Queue()
+
+        def put(batch: list[Record] | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop may be closed
+                loop.call_soon_threadsafe(inbox.put_nowait, batch)
+
+        remove = self.subscribe(put)
+        self._future.add_done_callback(lambda _: put(None))
+        last = 0
+        try:
+            for record in await asyncio.to_thread(lambda: list(self._engine.past_records())):
+                last = record.seq
+                yield record
+            while (batch := await inbox.get()) is not None:
+                for record in batch:
+                    if record.seq > last:
+                        last = record.seq
+                        yield record
+        finally:
+            remove()
 
 
 class Results(Mapping[str, Any]):
@@ -261,11 +277,3 @@ class Results(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<Results of {', '.join(self) or 'no task yet'}>"
-
-
-def outcome_error(state: State) -> OrchestratorError | None:
-    """The error that a failed run stands for, naming the first task that failed; None for a good one."""
-    for task in state.by_index:
-        if task.status is TaskStatus.FAILED:
-            return RunFailed(f"task '{task.id}' failed: {task.error}")
-    return None

@@ -8,7 +8,6 @@ asyncio's a node would cost as much as all the rest); a task starts the moment i
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, cast
@@ -19,12 +18,23 @@ from orchestrator_nb.agents.human import answer_for
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import AdmissionQuestion, RetryQuestion, admit, ending, rule
 from orchestrator_nb.core.ids import did_you_mean
-from orchestrator_nb.core.ports import Assignment, Checkpoint, Execution, Executor, Failure, Success, Timeout
+from orchestrator_nb.core.ports import (
+    Assignment,
+    Checkpoint,
+    Execution,
+    Executor,
+    Failure,
+    Success,
+    Timeout,
+    subject_hash,
+)
 from orchestrator_nb.core.state import CheckpointState, State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import AgentError, CommandRefused, OrchestratorError
 from orchestrator_nb.runtime.assignments import Assigner
 from orchestrator_nb.runtime.journal import Journal
+from orchestrator_nb.storage.log import encoded
+from orchestrator_nb.system.tracebacks import summary_of
 
 
 class Runner:
@@ -55,6 +65,7 @@ class Runner:
         self._working: dict[str, asyncio.Task[None]] = {}
         self._cancelling: dict[str, e.AnyEvent] = {}
         self._waking = False
+        self._closing = False
         self._step_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -164,6 +175,8 @@ class Runner:
             if task.id not in self._cancelling:
                 self._cancelling[task.id] = event
                 worker.cancel()
+            elif isinstance(event, e.TaskCancelled):  # a person's word on a task that is being halted
+                self._cancelling[task.id] = event
             return True
         left = deque(entry for entry in self._queue if entry[0] is not task)
         if len(left) == len(self._queue):
@@ -227,7 +240,9 @@ class Runner:
                 fingerprint = self._assigner.fingerprint(assignment)
                 assignments.append((task, assignment))
             except OrchestratorError as error:
-                failures.append(e.TaskFailed(task.id, attempt, str(error), "invalid"))
+                failures.append(e.TaskFailed(task.id, attempt, shortened(str(error)), "invalid"))
+            except Exception as error:  # noqa: BLE001 - values of one task never end the run
+                failures.append(e.TaskFailed(task.id, attempt, summary_of(error), "invalid"))
             events.append(e.TaskStarted(task.id, attempt, batch, fingerprint, fallback))
         self._journal.apply(events, now)
         return failures
@@ -275,27 +290,28 @@ class Runner:
                 self._working[task.id] = me
                 try:
                     execution = await self._executor.execute(assignment)
+                    self._inbox.append(completion(assignment, execution))
+                    self._inbox += [e.WarningRaised(warning, task.id) for warning in execution.warnings]
                 except asyncio.CancelledError:
-                    if task.id not in self._cancelling:
+                    if self._closing:
                         raise
                     me.uncancel()
-                    self._inbox.append(self._cancelling[task.id])
-                else:
-                    cancelled = self._cancelling.get(task.id)
-                    if cancelled is not None and me.cancelling():
-                        me.uncancel()
-                    self._inbox.append(completion(assignment, execution))
-                    if execution.warnings:
-                        self._inbox += [e.WarningRaised(warning, task.id) for warning in execution.warnings]
+                    error = "the work was cancelled by itself"
+                    failed = e.TaskFailed(task.id, assignment.attempt, error, "cancelled")
+                    self._inbox.append(self._cancelling.get(task.id, failed))
+                except Exception as error:  # noqa: BLE001 - an agent's or executor's trouble is its task's
+                    self._inbox.append(e.TaskFailed(task.id, assignment.attempt, summary_of(error), "invalid"))
                 finally:
                     del self._working[task.id]
-                    self._cancelling.pop(task.id, None)
+                    if self._cancelling.pop(task.id, None) is not None and me.cancelling():
+                        me.uncancel()
                 self._schedule()
             future = self._loop.create_future()
             self._idle.append(future)
             await future
 
     async def _end_workers(self) -> None:
+        self._closing = True
         self._queue.clear()
         workers = list(self._workers)
         for worker in workers:
@@ -304,31 +320,35 @@ class Runner:
 
 
 def completion(assignment: Assignment, execution: Execution) -> e.AnyEvent:
-    """The event that an attempt's outcome is recorded as: S0's four outcomes."""
+    """The event that an attempt's outcome is recorded as: S0's four outcomes.
+
+    What the log could not hold (no JSON, too large) is a failure of the task.
+    """
     task, attempt, outcome = assignment.task.id, assignment.attempt, execution.outcome
     if isinstance(outcome, Success):
-        return e.TaskCompleted(
+        has_value = outcome.value is not None and execution.result is None
+        completed = e.TaskCompleted(
             task,
             attempt,
             execution.duration,
-            value=msgspec.UNSET if outcome.value is None or execution.result is not None else outcome.value,
+            value=outcome.value if has_value else msgspec.UNSET,
             result=execution.result,
             format=execution.format,
             outputs=execution.outputs,
             exit_code=outcome.exit_code,
         )
+        return _writable(completed) if has_value or execution.outputs else completed
     if isinstance(outcome, Checkpoint):
         schema = dict(outcome.answer_schema)
-        return e.CheckpointReached(
-            f"{task}@{attempt}", task, attempt, outcome.question, subject_hash(task, outcome.question, schema), schema
-        )
+        shown = subject_hash(task, outcome.question, schema)
+        return _writable(e.CheckpointReached(f"{task}@{attempt}", task, attempt, outcome.question, shown, schema))
     if isinstance(outcome, Timeout):
         return e.TaskFailed(task, attempt, outcome.error, "timeout", execution.duration, transient=True)
     assert isinstance(outcome, Failure)
     return e.TaskFailed(
         task,
         attempt,
-        outcome.error,
+        shortened(outcome.error),
         outcome.kind,
         execution.duration,
         outcome.exit_code,
@@ -337,9 +357,17 @@ def completion(assignment: Assignment, execution: Execution) -> e.AnyEvent:
     )
 
 
-def subject_hash(task: str, question: str, schema: dict[str, Any]) -> str:
-    """Hash of exactly what a person is shown at a checkpoint: an answer is bound to it."""
-    return hashlib.sha256(msgspec.json.encode([task, question, schema])).hexdigest()
+def _writable(event: e.TaskCompleted | e.CheckpointReached) -> e.AnyEvent:
+    try:
+        encoded(e.Record(0, 0.0, event))
+    except OrchestratorError as error:
+        return e.TaskFailed(event.task, event.attempt, str(error), "invalid")
+    return event
+
+
+def shortened(text: str) -> str:
+    """`text` as an event may carry it: its beginning and its end, where it is very long."""
+    return text if len(text) <= 20_000 else f"{text[:10_000]}\n[...]\n{text[-9_000:]}"
 
 
 def open_checkpoint(state: State, checkpoint_id: str, subject_sha256: str) -> CheckpointState:

@@ -112,10 +112,12 @@ class Session:
     @property
     def status(self) -> str:
         """The run's status; `interrupted` if the log says that it runs, but nobody does."""
-        status = self._state.status
-        if self._state.run is not None and self._state.ended is None and self.holder() is None:
-            return "halted" if self._state.halting else "interrupted"
-        return status
+        state = self._state
+        if state.run is not None and state.ended is None and self.holder() is None:
+            self.refresh()  # it may have ended just now
+            if state.ended is None:
+                return "halted" if state.halting else "interrupted"
+        return state.status
 
     @property
     def result(self) -> str:

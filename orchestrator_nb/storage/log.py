@@ -136,28 +136,35 @@ class EventLog:
             OrchestratorError: An event is no JSON or too large; nothing was written and the log goes on.
         """
         with self._write_lock:
-            if self._error:
-                raise StorageError(self._error)
-            if not events:
-                return []
-            seq, crc = self.seq, self._crc
-            records, parts = [], []
-            for event in events:
-                seq += 1
-                record = Record(seq, at, event)
-                body = _encoded(record)
-                crc = crc32(body, crc)
-                parts.append(body)
-                parts.append(_LINE_END % crc)
-                records.append(record)
-            data = b"".join(parts)
-            self._write(data)
-            self.seq, self._crc, self._size = seq, crc, self._size + len(data)
-            if not self._unsynced.is_set():
-                self._unsynced.set()
+            records = [Record(seq, at, event) for seq, event in enumerate(events, self.seq + 1)]
+            self._append([encoded(record) for record in records])
         if self._strict:
             self.sync()
         return records
+
+    def write(self, bodies: Sequence[bytes]) -> None:
+        """Write records that `encoded` has made of the next sequence numbers, as `append` does."""
+        with self._write_lock:
+            self._append(bodies)
+        if self._strict:
+            self.sync()
+
+    def _append(self, bodies: Sequence[bytes]) -> None:
+        if self._error:
+            raise StorageError(self._error)
+        if not bodies:
+            return
+        crc = self._crc
+        parts = []
+        for body in bodies:
+            crc = crc32(body, crc)
+            parts.append(body)
+            parts.append(_LINE_END % crc)
+        data = b"".join(parts)
+        self._write(data)
+        self.seq, self._crc, self._size = self.seq + len(bodies), crc, self._size + len(data)
+        if not self._unsynced.is_set():
+            self._unsynced.set()
 
     def sync(self) -> None:
         """Return once everything that was appended before this call is on stable storage.
@@ -257,8 +264,8 @@ class EventLog:
         return error
 
 
-def _encoded(record: Record) -> bytes:
-    """The record's line up to the checksum."""
+def encoded(record: Record) -> bytes:
+    """The record's line up to the checksum. Raises `OrchestratorError` if it is no JSON or too large."""
     try:
         body = _encode(record)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

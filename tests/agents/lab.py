@@ -11,7 +11,7 @@ import msgspec
 from orchestrator_nb.agents.registry import Registry
 from orchestrator_nb.core.events import Event
 from orchestrator_nb.core.models import Task
-from orchestrator_nb.core.ports import Assignment, Execution, Failure, RunContext, Success
+from orchestrator_nb.core.ports import Assignment, Execution, Failure, RunContext, Success, subject_hash
 from orchestrator_nb.executors.local import LocalExecutor
 from orchestrator_nb.storage.settings import Settings
 from orchestrator_nb.storage.workspace import SessionDir, Workspace
@@ -55,6 +55,7 @@ class Lab:
             timeout=task.timeout,
             answered=answer is not None,
             answer=answer,
+            subject_sha256=subject_hash(task.id, task.prompt or "", task.parameters.get("schema") or {}),  # type: ignore[arg-type]
         )
 
     def executor(self, spawner: Any, environment: Any = None) -> LocalExecutor:

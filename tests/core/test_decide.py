@@ -55,7 +55,7 @@ def test_ten_thousand_tasks_on_one_lock_cost_a_few_questions_each() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**9), st.data())
-def test_row_E11_any_stream_of_events_is_applied_or_refused_and_replays_the_same(seed: int, data: st.DataObject) -> None:
+def test_row_E11_any_stream_is_applied_or_refused_and_replays_the_same(seed: int, data: st.DataObject) -> None:
     """Events of any kind in any order never break the state; what was accepted gives the same state again."""
     plan = random_plan(random.Random(seed), most=6)
     ids = [task.id for task in plan.tasks] + ["nobody"]

@@ -10,6 +10,7 @@ program thinks of itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -157,11 +158,10 @@ def after_exit(folder: Path, seed: int) -> dict[str, Any]:
     orchestrator = Orchestrator(settings(workspace))
 
     def work() -> None:
-        run = orchestrator.run(plan, cwd=folder)
-        exit_record = run.path / "attempts" / "t" / "1" / "log.exit"
-        while not exit_record.exists():
-            pass
-        time.sleep(random.Random(seed).choice([0, 0, 0.0003, 0.001]))
+        orchestrator.run(plan, cwd=folder)
+        while not (ledger.exists() and ledger.stat().st_size):
+            time.sleep(0.0001)
+        time.sleep(random.Random(seed).uniform(0, 0.004))  # it exits, its exit is told, the event is written
         os.kill(os.getpid(), signal.SIGKILL)
 
     live(work, LONGEST)
@@ -190,7 +190,8 @@ def everyone_killed(folder: Path, seed: int) -> dict[str, Any]:
     processes = [identity(task) for task in task_pids]
     keepers = [p for p in psutil.Process(pid).children(recursive=True) if p.pid not in task_pids]
     for victim in [pid, *(p.pid for p in keepers if "sleep" not in p.name())]:
-        os.kill(victim, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
     os.waitpid(pid, 0)
     killed_at = time.monotonic()
 

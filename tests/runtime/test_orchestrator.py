@@ -18,7 +18,7 @@ from orchestrator_nb.errors import (
 from orchestrator_nb.planning.builder import PlanBuilder
 from orchestrator_nb.runtime.orchestrator import Orchestrator, orchestrate
 from orchestrator_nb.runtime.session import Session
-from tests.runtime.waiting import plan, statuses
+from tests.runtime.waiting import plan, statuses, until
 
 ECHO = {"id": "t", "command": ["echo", "${params.word}"]}
 
@@ -152,3 +152,57 @@ def test_functions_of_a_notebook_must_be_handed_in_again(orchestrator: Orchestra
 def test_resume_of_nothing_says_so(orchestrator: Orchestrator) -> None:
     with pytest.raises(SessionNotFound, match="orchestrate run"):
         orchestrator.resume()
+
+
+def test_a_changed_plan_lets_interrupted_tasks_wait_for_their_new_dependencies(
+    orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text("tasks:\n  - {id: a, command: sleep 0.3; echo a}\n  - {id: b, command: exit 1}\n")
+    run = orchestrator.run(str(file))
+    until(lambda: statuses(run) == {"a": "running", "b": "failed"})
+    run.halt()
+    run.wait(10)
+    file.write_text(
+        "tasks:\n  - {id: a, command: echo a, dependencies: [n]}\n  - {id: n, command: sleep 0.2; echo n}\n"
+    )
+    again = orchestrator.resume(run.id, accept_changes=True).wait(20)
+    order = [r.event.task for r in again if isinstance(r.event, e.TaskCompleted)]
+    assert order == ["n", "a"]
+
+
+def test_fingerprints_see_code_closures_directories_and_environment(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "f").write_text("1")
+
+    def make(offset: int) -> PlanBuilder:
+        build = PlanBuilder("prints")
+        build.param("x", "1")
+        build.task(lambda: 1 + offset, id="closure")()
+        build.shell(["sh", "-c", "echo $ORCH_PARAM_x"], id="environment")
+        build.shell("cat data/f", id="folder", inputs={"data": str(folder)})
+        build.shell("true", id="last")
+        return build
+
+    first = orchestrator.run(make(1), cwd=tmp_path).wait(20)
+    assert first.status == "completed"
+    (folder / "f").write_text("2")
+    name = next(iter(make(5).functions))
+    fork = orchestrator.fork(first.id, "last", {"x": "9"}, functions={name: make(5).functions[name]}).wait(20)
+    assert dict(fork.results) == {"closure": 6, "environment": "9", "folder": "2", "last": ""}
+    same = orchestrator.fork(fork.id, "last", functions={name: make(5).functions[name]}).wait(20)
+    with same.state() as state:
+        assert all(task.reused_from for task in state.by_index if task.id != "last")
+
+
+def test_outputs_of_other_tasks_do_not_change_a_fingerprint_by_their_place(orchestrator: Orchestrator) -> None:
+    tasks = [
+        {"id": "a", "command": "echo x > $ORCH_OUTPUTS/f", "outputs": ["f"]},
+        {"id": "b", "command": ["cat", "${output.a:f}"], "dependencies": ["a"]},
+        {"id": "c", "command": "true", "dependencies": ["b"]},
+    ]
+    first = orchestrator.run(plan(*tasks)).wait(20)
+    fork = orchestrator.fork(first.id, "c").wait(20)
+    with fork.state() as state:
+        assert [bool(task.reused_from) for task in state.by_index] == [True, True, False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,3 +211,82 @@ def test_the_log_is_what_people_can_read(orchestrator: Orchestrator) -> None:
         "plan_accepted",
         "run_started",
     ]
+
+
+def test_an_approval_counts_only_for_the_question_that_was_shown(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    text = (
+        "tasks:\n  - {id: gate, agent: human, prompt: PROMPT}\n  - {id: bad, command: exit 1, dependencies: [gate]}\n"
+    )
+    file.write_text(text.replace("PROMPT", "safe?"))
+    run = orchestrator.run(str(file))
+    until(lambda: asks(run))
+    run.approve("gate")
+    run.wait(20)
+    file.write_text(text.replace("PROMPT", "dangerous?"))
+    again = orchestrator.resume(run.id, accept_changes=True)
+    until(lambda: asks(again))
+    with again.state() as state:
+        assert [checkpoint.question for checkpoint in state.open_checkpoints] == ["dangerous?"]
+    again.halt()
+    again.wait(10)
+
+
+def test_what_the_log_cannot_hold_fails_its_task_or_is_refused(orchestrator: Orchestrator) -> None:
+    build = PlanBuilder("large")
+    text = build.task(lambda: "x" * 1_500_000, id="text")()
+    build.human(f"Is this right? {text}", id="ask")
+    build.human("And this?", id="small")
+    run = orchestrator.run(build)
+    until(lambda: asks(run) and statuses(run)["ask"] == "failed")
+    with pytest.raises(CommandRefused, match="JSON"):
+        run.approve("small", answer=object())
+    assert statuses(run)["small"] == "awaiting_approval"
+    run.approve("small", answer="yes")
+    assert run.wait(20).status == "failed"
+    assert "too large" in run.explain("ask").sentences[-1] or "too large" in " ".join(run.explain("ask").sentences)
+
+
+def test_a_task_that_cancels_itself_fails_and_the_run_goes_on(orchestrator: Orchestrator) -> None:
+    build = PlanBuilder("odd")
+
+    @build.task
+    async def odd() -> None:
+        current = asyncio.current_task()
+        assert current is not None
+        current.cancel()
+        await asyncio.sleep(10)
+
+    odd() >> build.simulated(id="never")
+    build.simulated(id="other", duration=0.05)
+    run = orchestrator.run(build).wait(20)
+    assert statuses(run) == {"odd": "failed", "never": "blocked", "other": "completed"}
+
+
+def test_a_broken_subscriber_stops_nothing(orchestrator: Orchestrator) -> None:
+    run = orchestrator.run(plan({"id": "t", "command": "sleep 0.2"}))
+
+    def broken(records: list[e.Record]) -> None:
+        raise ZeroDivisionError
+
+    run.subscribe(broken)
+    assert run.wait(20).status == "completed"
+    assert run.result
+
+
+def test_async_iteration_can_be_left(orchestrator: Orchestrator) -> None:
+    run = orchestrator.run(plan(HUMAN))
+
+    async def watch() -> int:
+        seen = 0
+        try:
+            async with asyncio.timeout(0.5):
+                async for _ in run:
+                    seen += 1
+        except TimeoutError:
+            pass
+        return seen
+
+    assert asyncio.run(watch()) >= 3
+    run.halt()
+    run.wait(10)

@@ -118,7 +118,6 @@ def test_tasks_in_folders_keep_their_folders(tmp_path: Path) -> None:
     assert session.outputs("a/b") == "outputs/a/b"
 
 
-
 def test_sweep_leaves_other_processes_and_attempts_alone(workspace: Workspace) -> None:
     session = workspace.new_session()
     names = ["", "status", "blobs", "control", "attempts", "outputs"]

@@ -239,6 +239,8 @@ class World:
             except CommandRefused:
                 continue
         while True:
+            if self.log.crashed:  # in a worker, whose task keeps what it raised
+                asyncio.get_running_loop().stop()
             if self.state.paused:
                 self.runner.unpause()
             for checkpoint in self.state.open_checkpoints:

@@ -37,6 +37,10 @@ from orchestrator_nb.storage.log import encoded
 from orchestrator_nb.system.tracebacks import summary_of
 
 
+#: Steps that a lone worker may take in a row before the loop gets its turn.
+MAX_INLINE = 32
+
+
 class Runner:
     """Runs one session's plan to its end. Made and used on one loop; verbs come between its steps."""
 
@@ -194,6 +198,7 @@ class Runner:
             self._loop.call_soon(self._step_safely)
 
     def _step_safely(self) -> None:
+        """Step, unless the run is over; whatever is raised ends it."""
         self._step_due = False
         if self._done.done():
             return
@@ -281,6 +286,7 @@ class Runner:
         """Serve the queue. Before it may suspend in an attempt, a worker wakes the next if there is more to do."""
         me = asyncio.current_task()
         assert me is not None
+        inline = 0
         while True:
             self._waking = False
             while self._queue:
@@ -305,7 +311,14 @@ class Runner:
                     del self._working[task.id]
                     if self._cancelling.pop(task.id, None) is not None and me.cancelling():
                         me.uncancel()
-                self._schedule()
+                if self._queue or self._working or inline >= MAX_INLINE:
+                    self._schedule()
+                else:  # nobody else could bring something to be written with it
+                    inline += 1
+                    self._waking = True  # this worker goes on with what the step brings
+                    self._step_safely()
+                    self._waking = False
+            inline = 0
             future = self._loop.create_future()
             self._idle.append(future)
             await future

@@ -195,10 +195,14 @@ class Task:
                 os.waitpid(ended.si_pid, 0)
 
     def alone(self) -> bool:
-        """Whether nothing but the command's zombie is left of the tree."""
-        others = [pid for pid in own_children() if pid != self.pid]
-        ended = [pid for pid in others if os.waitpid(pid, os.WNOHANG)[0]]
-        return ended == others
+        """Whether nothing but the command's zombie is left of the tree.
+
+        Only looking tells: one that has just been reaped may have forked after the look before.
+        """
+        while others := [pid for pid in own_children() if pid != self.pid]:
+            if 0 in [os.waitpid(pid, os.WNOHANG)[0] for pid in others]:
+                return False
+        return True
 
     def signal(self, *numbers: int) -> None:
         """Signal all of the tree."""

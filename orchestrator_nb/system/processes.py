@@ -20,6 +20,8 @@ from orchestrator_nb.system import _cgroup, _proc
 
 #: Seconds that the reapers of a dead coordinator get to end their trees, and then the killed to die.
 REAPERS_GRACE, KILL_GRACE = 4.0, 5.0
+#: Looks in a row that find nothing: a chain of processes that fork and exit would have to be missed each time.
+PROOFS = 10
 #: Variable in the environment of supervisors and reapers, and prefix of their cgroups; `keeper_name` is what follows.
 KEEPER = "ORCH_SUPERVISOR"
 CGROUP = "orchestrator."
@@ -115,21 +117,26 @@ def sweep(session: str, task: str, attempt: int) -> tuple[int, ...]:
     def ours(environment: set[str]) -> bool:
         return marks <= environment or keepers(environment)
 
-    def none_found() -> bool:
-        found = False
-        for process in _with_environment(ours):
-            found = True
-            below = _proc.descendants(process.pid)
-            for pid in reversed(below):  # from the bottom up: an orphan would no longer be found
-                _proc.signal_kin(pid, {process.pid, *below}, signal.SIGKILL)
-            kill(process)
-        return not found
-
-    _wait(lambda: not list(_with_environment(keepers)), REAPERS_GRACE)
+    _wait(lambda: not list(_with_environment(keepers, set())), REAPERS_GRACE)
     _remove_cgroups(_plain(session))
-    if _wait(lambda: none_found() and none_found(), KILL_GRACE):  # twice: one that forks and exits can be missed
-        return ()
-    return tuple(process.pid for process in _with_environment(ours))
+    strangers: set[int] = set()
+    deadline = time.monotonic() + KILL_GRACE
+    quiet = 0
+    while quiet < PROOFS:
+        found = list(map(_kill_with_all_below, _with_environment(ours, strangers)))
+        if found and time.monotonic() > deadline:
+            return tuple(found)
+        quiet = 0 if found else quiet + 1
+        time.sleep(0.001)
+    return ()
+
+
+def _kill_with_all_below(process: Identity) -> int:
+    below = _proc.descendants(process.pid)
+    for pid in reversed(below):  # from the bottom up: an orphan would no longer be found
+        _proc.signal_kin(pid, {process.pid, *below}, signal.SIGKILL)
+    kill(process)
+    return process.pid
 
 
 def _plain(session: str) -> str:
@@ -150,13 +157,19 @@ def _of_dead_coordinator(session: str) -> Callable[[set[str]], bool]:
     return keeper
 
 
-def _with_environment(wanted: Callable[[set[str]], bool]) -> Iterator[Identity]:
-    """Every process but this one whose environment, as a set of NAME=VALUE, is what is wanted; the latest first."""
-    for pid in sorted(_proc.all_pids(), reverse=True):
+def _with_environment(wanted: Callable[[set[str]], bool], strangers: set[int]) -> Iterator[Identity]:
+    """Every process but this one whose environment, as a set of NAME=VALUE, is what is wanted.
+
+    The latest come first, and those that are not wanted are not looked at again (`strangers`), so that even a process
+    that lives for a millisecond is seen.
+    """
+    for pid in sorted(set(_proc.all_pids()) - strangers, reverse=True):
         process = identity(pid)
         environment = _proc.read(f"/proc/{pid}/environ")
-        if process and environment and pid != os.getpid() and wanted(set(os.fsdecode(environment).split("\0"))):
+        if process and pid != os.getpid() and wanted(set(os.fsdecode(environment).split("\0"))):
             yield process
+        else:
+            strangers.add(pid)
 
 
 def _remove_cgroups(session: str) -> None:

@@ -46,14 +46,18 @@ class Lab:
         return Coordinator(self, argv, prefix, count)
 
     def alive(self) -> list[int]:
-        """Every living process of this test but this one."""
+        """Every living process of this test but this one, even those that fork and exit every few milliseconds."""
         mark = self.token.encode()
-        found = [
-            pid
-            for pid in _proc.all_pids()
-            if mark in _proc.read(f"/proc/{pid}/cmdline") or mark in _proc.read(f"/proc/{pid}/environ")
-        ]
-        return [pid for pid in _proc.living(found) if pid != os.getpid()]
+        seen: dict[int, int] = {}
+        strangers = {os.getpid()}
+        for turn in range(10):
+            for pid in sorted(set(_proc.all_pids()) - strangers - seen.keys(), reverse=True):
+                if mark in _proc.read(f"/proc/{pid}/cmdline") or mark in _proc.read(f"/proc/{pid}/environ"):
+                    seen[pid] = turn
+                else:
+                    strangers.add(pid)
+            time.sleep(0.001)
+        return [pid for pid, turn in seen.items() if turn > 6 or _proc.living([pid])]
 
     def left(self) -> list[int]:
         """What the test has left behind: living processes, and children of this one, zombies included."""

@@ -36,7 +36,6 @@ from orchestrator_nb.runtime.journal import Journal
 from orchestrator_nb.storage.log import encoded
 from orchestrator_nb.system.tracebacks import summary_of
 
-
 #: Steps that a lone worker may take in a row before the loop gets its turn.
 MAX_INLINE = 32
 

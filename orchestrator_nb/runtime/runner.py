@@ -12,28 +12,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
-import msgspec
-
-from orchestrator_nb.agents.human import answer_for
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import AdmissionQuestion, RetryQuestion, admit, ending, rule
 from orchestrator_nb.core.ids import did_you_mean
-from orchestrator_nb.core.ports import (
-    Assignment,
-    Checkpoint,
-    Execution,
-    Executor,
-    Failure,
-    Success,
-    Timeout,
-    subject_hash,
-)
-from orchestrator_nb.core.state import CheckpointState, State
+from orchestrator_nb.core.ports import Assignment, Executor
+from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
-from orchestrator_nb.errors import AgentError, CommandRefused, OrchestratorError
+from orchestrator_nb.errors import CommandRefused, OrchestratorError
 from orchestrator_nb.runtime.assignments import Assigner
+from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
 from orchestrator_nb.runtime.journal import Journal
-from orchestrator_nb.storage.log import encoded
+from orchestrator_nb.runtime.outcomes import completion, shortened
 from orchestrator_nb.system.tracebacks import summary_of
 
 #: Steps that a lone worker may take in a row before the loop gets its turn.
@@ -329,92 +318,6 @@ class Runner:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-
-
-def completion(assignment: Assignment, execution: Execution) -> e.AnyEvent:
-    """The event that an attempt's outcome is recorded as: S0's four outcomes.
-
-    What the log could not hold (no JSON, too large) is a failure of the task.
-    """
-    task, attempt, outcome = assignment.task.id, assignment.attempt, execution.outcome
-    if isinstance(outcome, Success):
-        has_value = outcome.value is not None and execution.result is None
-        completed = e.TaskCompleted(
-            task,
-            attempt,
-            execution.duration,
-            value=outcome.value if has_value else msgspec.UNSET,
-            result=execution.result,
-            format=execution.format,
-            outputs=execution.outputs,
-            exit_code=outcome.exit_code,
-        )
-        return _writable(completed) if has_value or execution.outputs else completed
-    if isinstance(outcome, Checkpoint):
-        schema = dict(outcome.answer_schema)
-        shown = subject_hash(task, outcome.question, schema)
-        return _writable(e.CheckpointReached(f"{task}@{attempt}", task, attempt, outcome.question, shown, schema))
-    if isinstance(outcome, Timeout):
-        return e.TaskFailed(task, attempt, outcome.error, "timeout", execution.duration, transient=True)
-    assert isinstance(outcome, Failure)
-    return e.TaskFailed(
-        task,
-        attempt,
-        shortened(outcome.error),
-        outcome.kind,
-        execution.duration,
-        outcome.exit_code,
-        outcome.transient,
-        outcome.commits,
-    )
-
-
-def _writable(event: e.TaskCompleted | e.CheckpointReached) -> e.AnyEvent:
-    try:
-        encoded(e.Record(0, 0.0, event))
-    except OrchestratorError as error:
-        return e.TaskFailed(event.task, event.attempt, str(error), "invalid")
-    return event
-
-
-def shortened(text: str) -> str:
-    """`text` as an event may carry it: its beginning and its end, where it is very long."""
-    return text if len(text) <= 20_000 else f"{text[:10_000]}\n[...]\n{text[-9_000:]}"
-
-
-def open_checkpoint(state: State, checkpoint_id: str, subject_sha256: str) -> CheckpointState:
-    """The open checkpoint of this id (or of the task of this id), if it is still what was shown.
-
-    Raises `CommandRefused` if there is none, if it was answered already, or if the hash differs.
-    """
-    checkpoint = state.checkpoints.get(checkpoint_id)
-    if checkpoint is None and (task := state.tasks.get(checkpoint_id)) is not None and task.checkpoint:
-        checkpoint = state.checkpoints[task.checkpoint]
-    if checkpoint is None:
-        known = ", ".join(c.id for c in state.open_checkpoints) or "none"
-        raise CommandRefused(f"no checkpoint '{checkpoint_id}'; open ones: {known}")
-    if checkpoint.approved is not None:
-        verdict = "approved" if checkpoint.approved else "rejected"
-        raise CommandRefused(f"checkpoint '{checkpoint.id}' was {verdict} already" + _by(checkpoint.by))
-    if not state.is_open(checkpoint):
-        raise CommandRefused(f"task '{checkpoint.task}' does not wait for an answer any more")
-    if subject_sha256 and checkpoint.subject_sha256 != subject_sha256:
-        raise CommandRefused(f"checkpoint '{checkpoint.id}' is not what was shown: look at it again, then answer")
-    return checkpoint
-
-
-def fitting_answer(checkpoint: CheckpointState, answer: Any) -> Any:
-    """`answer` as the checkpoint's JSON Schema wants it. Raises `CommandRefused` if it does not fit."""
-    if not checkpoint.answer_schema:
-        return answer
-    try:
-        return answer_for(checkpoint.answer_schema, answer)
-    except AgentError as error:
-        raise CommandRefused(str(error)) from None
-
-
-def _by(who: str) -> str:
-    return f" by {who}" if who else ""
 
 
 EndReason = Literal["completed", "failed", "stopped", "halted", "error"]

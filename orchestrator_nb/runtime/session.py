@@ -17,10 +17,10 @@ from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused, RunFailed, SessionNotFound
 from orchestrator_nb.policies.admission import Admission
 from orchestrator_nb.projections.explain import Explanation, explain
+from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
 from orchestrator_nb.runtime.engine import Engine
 from orchestrator_nb.runtime.plans import load_plan_blob
 from orchestrator_nb.runtime.results import read_artifact, read_result
-from orchestrator_nb.runtime.runner import fitting_answer, open_checkpoint
 from orchestrator_nb.storage.inbox import Inbox
 from orchestrator_nb.storage.lock import Holder, holder
 from orchestrator_nb.storage.log import LogFollower, read_records

@@ -1,0 +1,44 @@
+"""What a person's answer to a checkpoint must be for it to count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator_nb.agents.human import answer_for
+from orchestrator_nb.core.state import CheckpointState, State
+from orchestrator_nb.errors import AgentError, CommandRefused
+
+
+def open_checkpoint(state: State, checkpoint_id: str, subject_sha256: str) -> CheckpointState:
+    """The open checkpoint of this id (or of the task of this id), if it is still what was shown.
+
+    Raises `CommandRefused` if there is none, if it was answered already, or if the hash differs.
+    """
+    checkpoint = state.checkpoints.get(checkpoint_id)
+    if checkpoint is None and (task := state.tasks.get(checkpoint_id)) is not None and task.checkpoint:
+        checkpoint = state.checkpoints[task.checkpoint]
+    if checkpoint is None:
+        known = ", ".join(c.id for c in state.open_checkpoints) or "none"
+        raise CommandRefused(f"no checkpoint '{checkpoint_id}'; open ones: {known}")
+    if checkpoint.approved is not None:
+        verdict = "approved" if checkpoint.approved else "rejected"
+        raise CommandRefused(f"checkpoint '{checkpoint.id}' was {verdict} already" + _by(checkpoint.by))
+    if not state.is_open(checkpoint):
+        raise CommandRefused(f"task '{checkpoint.task}' does not wait for an answer any more")
+    if subject_sha256 and checkpoint.subject_sha256 != subject_sha256:
+        raise CommandRefused(f"checkpoint '{checkpoint.id}' is not what was shown: look at it again, then answer")
+    return checkpoint
+
+
+def fitting_answer(checkpoint: CheckpointState, answer: Any) -> Any:
+    """`answer` as the checkpoint's JSON Schema wants it. Raises `CommandRefused` if it does not fit."""
+    if not checkpoint.answer_schema:
+        return answer
+    try:
+        return answer_for(checkpoint.answer_schema, answer)
+    except AgentError as error:
+        raise CommandRefused(str(error)) from None
+
+
+def _by(who: str) -> str:
+    return f" by {who}" if who else ""

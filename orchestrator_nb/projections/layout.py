@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from orchestrator_nb.projections.collection import collection_paused
 from orchestrator_nb.projections.layout_draw import ASPECT, Canvas, Grid, Part, Spacing
 from orchestrator_nb.projections.layout_groups import THRESHOLD, collapse_by_phase
 from orchestrator_nb.projections.layout_parts import parts_of
@@ -81,6 +82,7 @@ class Layout(msgspec.Struct, frozen=True):
     bands: list[tuple[str, int, int]]
 
 
+@collection_paused()
 def layout(view: GraphView, direction: Literal["auto", "LR", "TD"] = "auto") -> Layout:
     """Lay `view` out from left to right (``LR``), top to bottom (``TD``), or as fits its shape.
 

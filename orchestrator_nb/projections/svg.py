@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Literal
 
+from orchestrator_nb.projections.collection import collection_paused
 from orchestrator_nb.projections.layout import GraphView, Layout, Metrics, Node
 from orchestrator_nb.projections.layout_frame import MARGIN, SMALL, TITLE, Frame, Inside, count_statuses, frame, inside
 from orchestrator_nb.projections.layout_lines import CURVED, cornered, curved
@@ -16,6 +17,7 @@ FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,'DejaVu
 _SEPARATOR = "\x1f"
 
 
+@collection_paused()
 def svg(
     layout: Layout,
     view: GraphView,

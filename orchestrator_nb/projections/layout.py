@@ -20,7 +20,7 @@ from orchestrator_nb.projections.collection import collection_paused
 from orchestrator_nb.projections.layout_draw import ASPECT, Canvas, Grid, Part, Spacing
 from orchestrator_nb.projections.layout_groups import THRESHOLD, collapse_by_phase
 from orchestrator_nb.projections.layout_parts import parts_of
-from orchestrator_nb.projections.layout_text import clean, text_width, wrap
+from orchestrator_nb.projections.layout_text import clean, clean_all, text_width, text_widths, wrap
 from orchestrator_nb.projections.layout_view import Edge, GraphView, Node
 from orchestrator_nb.projections.theme import STATUSES
 
@@ -102,9 +102,12 @@ def layout(view: GraphView, direction: Literal["auto", "LR", "TD"] = "auto") -> 
         part.place(*((heights, widths) if down else (widths, heights)), spacing)
     sizes = [(part.breadth, part.length) if down else (part.length, part.breadth) for part in parts]
     places, width, height = _pack(sizes, metrics.apart)
-    canvas = Canvas(len(view.nodes), len(view.edges), down=down)
+    canvas = Canvas(len(view.nodes), down=down)
     for part, (x, y) in zip(parts, places, strict=True):
         part.write(canvas, *((y, x) if down else (x, y)))
+    canvas.connect(view.edges)
+    for part in parts:
+        part.bend(canvas)
     bands = _bands(view, canvas)
     return Layout(
         width, height, direction, metrics, canvas.boxes, labels, captions, canvas.routes, canvas.layers, bands
@@ -121,15 +124,16 @@ def _contents(
     heights: list[int] = []
     around, badge, single = 2 * metrics.pad + 1, metrics.badge + metrics.space, metrics.line + 2 * metrics.pad
     detailed = metrics is COMFORTABLE
-    for node in nodes:
-        label: tuple[str, ...] = (clean(node.label or node.id),)
-        width = text_width(label[0], metrics.font)
+    texts = clean_all([node.label or node.id for node in nodes])
+    for node, text, room in zip(nodes, texts, text_widths(texts, metrics.font), strict=True):
+        label: tuple[str, ...] = (text,)
+        caption: tuple[str, ...] = ()
+        width, height = room, single
         if width > metrics.room:
-            label = wrap(label[0], metrics.font, metrics.room)
+            label = wrap(text, metrics.font, metrics.room)
             width = max([text_width(line, metrics.font) for line in label])
-        height = single + (len(label) - 1) * metrics.line
-        caption = _caption(node, metrics) if detailed or node.counts else ()
-        if caption:
+            height += (len(label) - 1) * metrics.line
+        if (detailed or node.counts) and (caption := _caption(node, metrics)):
             width = max(width, *[text_width(line, metrics.caption) for line in caption])
             height += len(caption) * metrics.caption_line + (BAR if node.counts else 0)
         labels.append(label)

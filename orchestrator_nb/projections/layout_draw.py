@@ -6,14 +6,15 @@ text. No line passes through a box: between layers there are none, and in a laye
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from math import sqrt
 from typing import NamedTuple
 
 from orchestrator_nb.projections.layout_order import reduce_crossings
 from orchestrator_nb.projections.layout_place import place
-from orchestrator_nb.projections.layout_ranks import layers_of
+from orchestrator_nb.projections.layout_ranks import Layers
+from orchestrator_nb.projections.layout_view import Edge
 
 #: Length along the layers to breadth across them that a drawing should have.
 ASPECT = 1.6
@@ -41,11 +42,23 @@ Box = tuple[int, int, int, int]
 class Canvas:
     """The picture that parts are written into; `down` where the layers run from top to bottom."""
 
-    def __init__(self, nodes: int, edges: int, *, down: bool) -> None:
+    def __init__(self, nodes: int, *, down: bool) -> None:
         self.boxes: list[Box] = [(0, 0, 0, 0)] * nodes
-        self.routes: list[list[int]] = [[]] * edges
+        self.routes: list[list[int]] = []
         self.layers: list[list[int]] = []
         self.down = down
+
+    def connect(self, edges: Sequence[Edge]) -> None:
+        """Draw a straight line for each edge, from box to box."""
+        boxes = self.boxes
+        if self.down:
+            middle = [x + width // 2 for x, _, width, _ in boxes]
+            end = [y + height for _, y, _, height in boxes]
+            self.routes = [[middle[a], end[a], middle[b], boxes[b][1]] for a, b, _ in edges]
+        else:
+            middle = [y + height // 2 for _, y, _, height in boxes]
+            end = [x + width for x, _, width, _ in boxes]
+            self.routes = [[end[a], middle[a], boxes[b][0], middle[b]] for a, b, _ in edges]
 
 
 class Spacing(NamedTuple):
@@ -85,26 +98,29 @@ class Grid:
         for start in range(0, len(self.nodes), self.columns):
             canvas.layers.append(list(self.nodes[start : start + self.columns]))
 
+    def bend(self, canvas: Canvas) -> None:
+        """There are no lines."""
+
 
 class Part:
-    """A connected graph. Inside, its nodes and edges are numbered from 0; dummies follow the nodes."""
+    """A connected graph, in numbers of its own; dummies follow the nodes."""
 
     def __init__(
-        self, nodes: Sequence[int], edges: Sequence[tuple[int, int]], numbers: Sequence[int], rank: list[int]
+        self, nodes: Sequence[int], graph: Layers, rank: Sequence[int], edges: Callable[[], dict[int, tuple[int, int]]]
     ) -> None:
-        """Find layers and order.
+        """Find the order.
 
         Args:
             nodes: For each node its position in the view.
-            edges: (source, target).
-            numbers: For each edge its position in the view.
+            graph: The graph in layers; its order is changed.
             rank: For each node its layer, from 0.
+            edges: Gives (source, target) of each edge by its position in the view.
         """
-        self.nodes, self.edges, self.numbers = nodes, edges, numbers
-        self.rank = rank
-        self.graph = layers_of(self.rank, edges)
-        reduce_crossings(self.graph)
-        self.members = [[item for item in layer if item < len(nodes)] for layer in self.graph.layers]
+        self.nodes, self.graph, self.rank, self.edges = nodes, graph, rank, edges
+        reduce_crossings(graph)
+        self.members = list(graph.layers)
+        if len(graph.before) > graph.first_dummy:
+            self.members = [[item for item in layer if item < graph.first_dummy] for layer in graph.layers]
         self.length = self.breadth = 0
 
     def is_thin(self) -> bool:
@@ -117,20 +133,25 @@ class Part:
 
     def extent(self, lengths: Sequence[int], breadths: Sequence[int], spacing: Spacing) -> tuple[int, int]:
         """Length and breadth that it would have with boxes of these sizes, about."""
+        lengths, breadths = self._own(lengths), self._own(breadths)
         length = breadth = 0
         for layer, items in zip(self.members, self.graph.layers, strict=True):
-            length += max([lengths[self.nodes[node]] for node in layer], default=0) + spacing.apart
-            across = sum([breadths[self.nodes[node]] for node in layer]) + spacing.between * len(layer)
+            length += max(map(lengths.__getitem__, layer), default=0) + spacing.apart
+            across = sum(map(breadths.__getitem__, layer)) + spacing.between * len(layer)
             breadth = max(breadth, across + 2 * LINE * (len(items) - len(layer)))
         return length - spacing.apart, breadth
+
+    def _own(self, sizes: Sequence[int]) -> Sequence[int]:
+        """Sizes of the view's nodes by the numbers that they have here."""
+        return sizes if len(self.nodes) == len(sizes) else [sizes[node] for node in self.nodes]
 
     def place(self, lengths: Sequence[int], breadths: Sequence[int], spacing: Spacing) -> None:
         """Give each node and each line its place, from (0, 0) on."""
         self.spacing = spacing
-        self.breadths = [breadths[node] for node in self.nodes]
+        self.breadths, lengths = self._own(breadths), self._own(lengths)
         self.half = [(breadth + spacing.between) // 2 for breadth in self.breadths]
         self.half += [LINE] * (len(self.graph.before) - len(self.half))
-        self.size = [max([lengths[self.nodes[node]] for node in layer], default=0) for layer in self.members]
+        self.size = [max(map(lengths.__getitem__, layer), default=0) for layer in self.members]
         self._make_blocks()
         self.at = place(self.graph, self.half)
         self._stretch()
@@ -149,14 +170,14 @@ class Part:
         elif cuts := self._cuts():
             self._fold(cuts, spans)
             top = 0
-        self.at = [at - top for at in self.at]
+        self.top = top
 
     def _make_blocks(self) -> None:
         """Turn wide layers into rows of several nodes each: to all that follows a row is one item."""
         #: Of nodes in blocks: the item that is their row, and their column.
         self.row: dict[int, tuple[int, int]] = {}
         self.columns = [1] * len(self.size)
-        wide = max(WIDE, WIDE_SHARE * sqrt(len(self.nodes)))
+        wide = max(WIDE, WIDE_SHARE * sqrt(self.graph.nodes))
         for number, nodes in enumerate(self.members):
             if len(nodes) <= wide:
                 continue
@@ -172,7 +193,7 @@ class Part:
 
         In the widest layers, where no one could follow single lines anyway, any nodes share a row.
         """
-        graph, first_dummy = self.graph, len(self.nodes)
+        graph, first_dummy = self.graph, self.graph.first_dummy
         anyhow = len(self.members[number]) > WIDEST
 
         def kind(item: int) -> object:
@@ -187,7 +208,7 @@ class Part:
         graph = self.graph
         layer: list[int] = []
         for row in rows:
-            if row[0] >= len(self.nodes):
+            if row[0] >= graph.first_dummy:
                 layer += row
                 continue
             item = len(self.half)
@@ -203,7 +224,7 @@ class Part:
 
     def _stretch(self) -> None:
         """Place the layers: the steeper the lines between two of them, the farther apart."""
-        apart, at, after = self.spacing.apart, self.at, self.graph.after
+        apart = self.spacing.apart
         self.start: list[int] = []
         self.end: list[int] = []
         u = 0
@@ -211,8 +232,17 @@ class Part:
             self.start.append(u)
             u += columns * size + (columns - 1) * (apart // 2)
             self.end.append(u)
-            steepest = max([abs(at[end] - at[item]) for item in layer for end in after[item]], default=0)
-            u += max(apart, min(steepest // 4, 3 * apart))
+            u += max(apart, self._rise(layer, 12 * apart) // 4)
+
+    def _rise(self, layer: Sequence[int], most: int) -> int:
+        """How far the steepest line behind a layer goes across; no more than `most` is looked for."""
+        at, after, rise = self.at, self.graph.after, 0
+        for item in layer:
+            for end in after[item]:
+                rise = max(rise, abs(at[end] - at[item]))
+            if rise >= most:
+                return most
+        return rise
 
     def _cuts(self) -> list[int]:
         """The layers after which a drawing that is much too long is folded."""
@@ -256,41 +286,60 @@ class Part:
         self.length, self.breadth = length + margin, bottom
 
     def write(self, canvas: Canvas, u: int, v: int) -> None:
-        """Put boxes, lines and layers into the picture, with the upper left corner at (u, v)."""
-        self.start = start = [at + u for at in self.start]
-        self.end = end = [at + u for at in self.end]
-        self.at = at = [place + v for place in self.at]
-        down, boxes, routes, nodes = canvas.down, canvas.boxes, canvas.routes, self.nodes
-        for number, layer in enumerate(self.members):
-            left, length = start[number], self.size[number]
+        """Put boxes and layers into the picture, with the upper left corner at (u, v)."""
+        down = v - self.top
+        self.start = [at + u for at in self.start]
+        self.end = [at + u for at in self.end]
+        self.at = at = [place + down for place in self.at]
+        self.folds = {cut: bottom + v for cut, bottom in self.folds.items()}
+        self.outside = {edge: LANES * (index % MOST_LANES + 1) + v for index, edge in enumerate(self.graph.outside)}
+        boxes, nodes, breadths, rows = canvas.boxes, self.nodes, self.breadths, self.row
+        for layer, left, length in zip(self.members, self.start, self.size, strict=True):
             step = length + self.spacing.apart // 2
             for node in layer:
-                row, column = self.row.get(node, (node, 0))
-                breadth = self.breadths[node]
+                row, column = rows.get(node, (node, 0))
+                breadth = breadths[node]
                 top, here = at[row] - breadth // 2, left + column * step
-                boxes[nodes[node]] = (top, here, breadth, length) if down else (here, top, length, breadth)
+                boxes[nodes[node]] = (top, here, breadth, length) if canvas.down else (here, top, length, breadth)
         canvas.layers += [[nodes[node] for node in layer] for layer in self.members]
-        self.lanes = {cut: self._lanes(cut, bottom + v) for cut, bottom in self.folds.items()}
-        outside = {edge: LANES * (index % MOST_LANES + 1) + v for index, edge in enumerate(self.graph.outside)}
-        plain = not (self.row or self.folds or outside)
-        chains, rank = self.graph.chains, self.rank
-        for edge, (source, target) in enumerate(self.edges):
-            if plain and edge not in chains:
-                route = [end[rank[source]], at[source], start[rank[target]], at[target]]
-            else:
-                route = self._route(edge, outside.get(edge))
-            if down:
-                route[::2], route[1::2] = route[1::2], route[::2]
-            routes[self.numbers[edge]] = route
 
-    def _route(self, edge: int, outside: int | None) -> list[int]:
-        """The corners of a line that does more than cross from one layer to the next."""
-        source, target = self.edges[edge]
+    def bend(self, canvas: Canvas) -> None:
+        """Redraw the lines that do more than cross from one layer to the next."""
+        graph = self.graph
+        straight = not (self.row or self.folds or graph.outside)
+        if straight and not graph.chains:
+            return
+        self.lanes = {cut: self._lanes(cut, bottom) for cut, bottom in self.folds.items()}
+        for edge, (source, target) in (graph.long_edges if straight else self.edges()).items():
+            route = self._pass(edge, source, target) if straight else self._route(edge, source, target)
+            if canvas.down:
+                route[::2], route[1::2] = route[1::2], route[::2]
+            canvas.routes[edge] = route
+
+    def _pass(self, edge: int, source: int, target: int) -> list[int]:
+        """The corners of a line that passes layers, in a drawing without blocks and folds."""
+        at, start, end = self.at, self.start, self.end
+        layer, here = self.rank[source], at[source]
+        route = [end[layer], here]
+        for item in (*self.graph.chains[edge], target):
+            there = at[item]
+            if there != here:
+                if route[-2] != end[layer]:
+                    route += (end[layer], here)
+                route += (start[layer + 1], there)
+                here = there
+            layer += 1
+        if route[-2] != start[layer]:
+            route += (start[layer], here)
+        return route
+
+    def _route(self, edge: int, source: int, target: int) -> list[int]:
+        """The corners of a line, in any drawing."""
         points = self._leave(source)
         layer, last = self.rank[source], self.rank[target]
         arrival = self._arrive(target)
-        if outside is not None:
-            gap = self.spacing.apart // 3
+        if edge in self.outside:
+            outside, gap = self.outside[edge], self.spacing.apart // 3
             out, back = self.end[layer] + gap, self.start[last] - gap
             points += [out, points[-1], out, outside, back, outside, back, arrival[1]]
         else:

@@ -53,6 +53,8 @@ class Frame(NamedTuple):
     title: str
     bands: list[Band]
     entries: list[Entry]
+    #: How many tasks have which status, those in groups included.
+    counts: Counter[str]
 
 
 class Inside(NamedTuple):
@@ -97,13 +99,13 @@ def frame(layout: Layout, view: GraphView, *, title: str, legend: bool, critical
         for name, (_, start, end) in zip(names, layout.bands, strict=True)
     ]
     bottom = top + layout.height + MARGIN + (10 if names else 0)
-    entries = _legend(view, bottom, width, critical=critical) if legend else []
+    counts = _count_statuses(view)
+    entries = _legend(view, counts, bottom, width, critical=critical) if legend else []
     height = max([entry.y for entry in entries], default=bottom - MARGIN) + MARGIN
-    return Frame(width, height, left, top, MARGIN + TITLE, heading, bands, entries)
+    return Frame(width, height, left, top, MARGIN + TITLE, heading, bands, entries, counts)
 
 
-def count_statuses(view: GraphView) -> Counter[str]:
-    """How many tasks have which status, those in groups included."""
+def _count_statuses(view: GraphView) -> Counter[str]:
     counts = Counter([node.status for node in view.nodes if not node.counts])
     for node in view.nodes:
         for status, count in node.counts:
@@ -122,8 +124,7 @@ def _column(name: str, start: int, end: int, *, top: int, width: int) -> Band:
     return Band(MARGIN - 10, y, width - 2 * MARGIN + 20, height, MARGIN, y + 18, wrap(name, SMALL, NAME_ROOM, 1)[0])
 
 
-def _legend(view: GraphView, top: int, width: int, *, critical: bool) -> list[Entry]:
-    counts = count_statuses(view)
+def _legend(view: GraphView, counts: Counter[str], top: int, width: int, *, critical: bool) -> list[Entry]:
     items = [(status, f"{style.name} {counts[status]}") for status, style in STATUSES.items() if counts[status]]
     if items and (rest := counts.total() - sum([counts[status] for status in STATUSES])):
         items.append(("", f"{PLAIN.name} {rest}"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 #: Graphs of more edges than this are drawn with corners instead of curves.
 CURVED = 2000
@@ -10,11 +12,17 @@ CURVED = 2000
 ROUND = 6
 
 
-def cornered(route: Sequence[int]) -> str:
-    """Straight from corner to corner."""
-    if len(route) == 4:  # nearly all are
-        return f"M{route[0]} {route[1]} {route[2]} {route[3]}"
-    return f"M{' '.join(map(str, route))}"
+def cornered(routes: Sequence[Sequence[int]]) -> str:
+    """All `routes`, straight from corner to corner: path data separates numbers by commas just as JSON does."""
+    return f"M{'M'.join(joined(routes))}" if routes else ""
+
+
+def joined(groups: Iterable[Sequence[int]]) -> list[str]:
+    """The numbers of each group, with commas between them: all written at once, as thousands are needed.
+
+    No group is empty.
+    """
+    return msgspec.json.encode(groups)[2:-2].decode().split("],[")
 
 
 def curved(route: Sequence[int], *, down: bool) -> str:

@@ -29,7 +29,7 @@ REACH = 40
 
 def reduce_crossings(layers: Layers) -> None:
     """Reorder `layers.layers` in place."""
-    parts = len(layers.before) + sum(map(len, layers.after))
+    parts = layers.items() + sum([len(layers.after[item]) for layer in layers.layers for item in layer])
     order = _Order(layers, STEPS - STEPS_LESS * parts, parts)
     if order.steps < STEPS // 4:
         order.hurry()
@@ -134,20 +134,19 @@ class _Order:
     def depth_first(self, layers: list[list[int]], near: list[list[int]]) -> None:
         """Order each layer as a walk from the first layer meets its items: trees come out without a crossing."""
         found: list[list[int]] = [[] for _ in layers]
-        where = {}
-        for number, layer in enumerate(layers):
+        where: list[list[int] | None] = [None] * len(self.place)  # the new layer, until it is there
+        for layer, new in zip(layers, found, strict=True):
             for item in layer:
-                where[item] = number
-        seen = [False] * len(self.place)
+                where[item] = new
         for layer in layers:
             for root in layer:
                 stack = [root]
                 while stack:
                     item = stack.pop()
-                    if not seen[item]:
-                        seen[item] = True
-                        found[where[item]].append(item)
-                        stack.extend(near[item][::-1])
+                    if (goal := where[item]) is not None:
+                        where[item] = None
+                        goal.append(item)
+                        stack += near[item][::-1]
         self.restore(found if layers is self.layers else found[::-1])
 
     def relax(self) -> None:
@@ -193,6 +192,8 @@ class _Order:
                 ends = near[item]
                 if len(ends) == 1:
                     place[item] = place[ends[0]]
+                elif len(ends) == 2:
+                    place[item] = (place[ends[0]] + place[ends[1]]) / 2
                 elif ends:
                     place[item] = sum([place[end] for end in ends]) / len(ends)
             if flip:

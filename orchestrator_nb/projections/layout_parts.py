@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property, partial
 from itertools import pairwise
 
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.projections.layout_draw import Grid, Part
-from orchestrator_nb.projections.layout_ranks import ranks, shorten
-from orchestrator_nb.projections.layout_view import GraphView
+from orchestrator_nb.projections.layout_ranks import SIMPLEX_PARTS, layers_of, pull, shorten
+from orchestrator_nb.projections.layout_view import Edge, GraphView
 
 Neighbours = list[list[int]]
 
@@ -25,35 +26,39 @@ def parts_of(view: GraphView) -> list[Part | Grid]:
     for source, target, _ in view.edges:
         children[source].append(target)
         parents[target].append(source)
-    rank = ranks(parents, children, _order(view, parents, children))
-    if _line_up(view, rank, parents, children):
-        edges = [(source, target) for source, target, _ in view.edges]
-        return [Part(range(len(view.nodes)), edges, range(len(edges)), rank)]
-    members, lone = _connected(parents, children)
-    parts: list[Part | Grid] = list(_parts(view, rank, members))
+    order, rank = _longest_paths(view, parents, children)
+    tight = not pull(rank, parents, children, order)
+    members: list[list[int]] = [list(range(len(rank)))]
+    lone: list[int] = []
+    aligned = _line_up(view, rank, parents, children)
+    if not aligned:
+        members, lone = _connected(parents, children)
+    parts: list[Part | Grid] = [*_parts(view, rank, members, (parents, children), tight=tight, aligned=aligned)]
     return [*parts, Grid(lone)] if lone else parts
 
 
-def _order(view: GraphView, parents: Neighbours, children: Neighbours) -> list[int]:
-    """The nodes in topological order."""
-    waiting = [len(above) for above in parents]
-    order = [node for node, above in enumerate(parents) if not above]
+def _longest_paths(view: GraphView, parents: Neighbours, children: Neighbours) -> tuple[list[int], list[int]]:
+    """The nodes in topological order; and for each how many edges the longest path to it has."""
+    waiting = list(map(len, parents))
+    rank = [0] * len(parents)
+    order = [node for node, count in enumerate(waiting) if not count]
     for node in order:
         for child in children[node]:
             waiting[child] -= 1
             if not waiting[child]:
                 order.append(child)
+                rank[child] = rank[node] + 1  # the last parent in this order is one of the highest
     if len(order) < len(parents):
         names = [str(node) for node in range(len(parents))]
         cycle = Graph(names, [[names[parent] for parent in above] for above in parents]).cycle() or []
         path = " -> ".join([view.nodes[node].id for node in (*cycle, *cycle[:1])])
         raise OrchestratorError(f"a graph with a cycle cannot be drawn in layers: {path}; take one of these edges out")
-    return order
+    return order, rank
 
 
 def _line_up(view: GraphView, rank: list[int], parents: Neighbours, children: Neighbours) -> bool:
     """Whether the phases follow one another; if so, move nodes without edges to where their phase begins."""
-    if not view.phases:
+    if not view.phases or not view.nodes:
         return False
     spans: dict[str, tuple[int, int]] = {}
     lone = [node for node, above in enumerate(parents) if not above and not children[node]]
@@ -74,7 +79,7 @@ def _line_up(view: GraphView, rank: list[int], parents: Neighbours, children: Ne
 
 def _connected(parents: Neighbours, children: Neighbours) -> tuple[list[list[int]], list[int]]:
     """The nodes of each connected part, the largest first; and the nodes without edges."""
-    known = [False] * len(parents)
+    known = bytearray(len(parents))
     members: list[list[int]] = []
     lone: list[int] = []
     for root, above in enumerate(parents):
@@ -86,29 +91,87 @@ def _connected(parents: Neighbours, children: Neighbours) -> tuple[list[list[int
         known[root] = True
         found = [root]
         for node in found:
-            for near in (parents[node], children[node]):
-                for other in near:
-                    if not known[other]:
-                        known[other] = True
-                        found.append(other)
+            for other in parents[node] + children[node]:
+                if not known[other]:
+                    known[other] = True
+                    found.append(other)
         members.append(sorted(found))
     return sorted(members, key=len, reverse=True), lone
 
 
-def _parts(view: GraphView, rank: Sequence[int], members: Sequence[list[int]]) -> list[Part]:
-    part_of = [0] * len(rank)
-    local = [0] * len(rank)
+class Edges:
+    """The edges of each part, sorted out when first asked for: a part with straight lines only never asks."""
+
+    def __init__(self, edges: Sequence[Edge], parts: int, part_of: Sequence[int], local: Sequence[int]) -> None:
+        """Know the number of each node's part, and the node's own number there."""
+        self.edges, self.parts, self.part_of, self.local = edges, parts, part_of, local
+
+    def of(self, part: int) -> dict[int, tuple[int, int]]:
+        """(source, target), numbered as in the part, by position in the view."""
+        return self._by_part[part]
+
+    @cached_property
+    def _by_part(self) -> list[dict[int, tuple[int, int]]]:
+        by_part: list[dict[int, tuple[int, int]]] = [{} for _ in range(self.parts)]
+        part_of, local = self.part_of, self.local
+        for number, (source, target, _) in enumerate(self.edges):
+            by_part[part_of[source]][number] = local[source], local[target]
+        return by_part
+
+
+def _parts(
+    view: GraphView,
+    rank: list[int],
+    members: Sequence[list[int]],
+    neighbours: tuple[Neighbours, Neighbours],
+    *,
+    tight: bool,
+    aligned: bool,
+) -> list[Part]:
+    """The parts with these nodes.
+
+    Each numbers its nodes from 0. Only in a large part that is most of the graph they keep their numbers: then nothing
+    has to be renumbered, and neighbours are those of the whole graph.
+
+    Args:
+        view: The graph.
+        rank: The layer of each node.
+        members: The nodes of each part, the largest part first.
+        neighbours: The predecessors and the successors of each node.
+        tight: Whether all edges have length 1.
+        aligned: Whether phases rule the layers, so that no node may move any more.
+    """
+    parents, children = neighbours
+    kept = [2 * len(nodes) > max(len(rank), SIMPLEX_PARTS) for nodes in members]
+    local, part_of = list(range(len(rank))), [0] * len(rank)
     for number, nodes in enumerate(members):
-        for index, node in enumerate(nodes):
-            part_of[node] = number
-            local[node] = index
-    edges: list[list[tuple[int, int]]] = [[] for _ in members]
-    numbers: list[list[int]] = [[] for _ in members]
-    for number, (source, target, _) in enumerate(view.edges):
-        edges[part_of[source]].append((local[source], local[target]))
-        numbers[part_of[source]].append(number)
+        if not kept[number]:
+            for index, node in enumerate(nodes):
+                local[node], part_of[node] = index, number
+    edges = Edges(view.edges, len(members), part_of, local)
     parts = []
-    for nodes, ends, positions in zip(members, edges, numbers, strict=True):
+    for number, nodes in enumerate(members):
+        own_edges = partial(edges.of, number)
         first = min([rank[node] for node in nodes])
-        parts.append(Part(nodes, ends, positions, shorten([rank[node] - first for node in nodes], ends)))
+        if kept[number]:
+            names, own, above, below = list(range(len(rank))), nodes, parents, children
+            ranks = [value - first for value in rank] if first else rank
+        else:
+            names, own = nodes, list(range(len(nodes)))
+            above = [[local[parent] for parent in parents[node]] for node in nodes]
+            below = [[local[child] for child in children[node]] for node in nodes]
+            ranks = [rank[node] - first for node in nodes]
+            if not (tight or aligned):
+                ranks = shorten(ranks, list(own_edges().values()))
+        if tight:
+            long_edges = {}
+        elif kept[number]:
+            long_edges = {
+                edge: (source, target)
+                for edge, (source, target, _) in enumerate(view.edges)
+                if rank[target] - rank[source] != 1 and part_of[source] == number
+            }
+        else:
+            long_edges = {edge: ends for edge, ends in own_edges().items() if ranks[ends[1]] - ranks[ends[0]] != 1}
+        parts.append(Part(names, layers_of(own, ranks, above, below, long_edges), ranks, own_edges))
     return parts

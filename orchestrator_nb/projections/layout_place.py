@@ -30,9 +30,10 @@ def place(layers: Layers, half: Sequence[int]) -> list[int]:
         half: For each item, half of its extent plus half of the gap to its neighbours.
     """
     places = _Places(layers, half)
-    large = len(half) > LARGE
+    large = layers.items() > LARGE
     places.settle(1 if large else TURNS)
-    places.straighten(jogs=not large)
+    if layers.chains or not large:
+        places.straighten(jogs=not large)
     return places.at
 
 
@@ -63,33 +64,41 @@ class _Places:
 
     def regress(self, layer: Sequence[int], near: Sequence[Sequence[int]]) -> None:
         """Move the items of `layer` as near as order and distances allow to the mean places of their neighbours."""
-        at, offset, first_dummy = self.at, self.offset, self.graph.nodes
+        at, offset, first_dummy = self.at, self.offset, self.graph.first_dummy
         pools: list[tuple[float, float, int]] = []  # wish, weight, number of items
-        last = float(-_FAR)
+        wish, weight, count = -float(_FAR), 0.0, 0  # of the last pool
+        pull: float
+        own: float
         for item in layer:
             ends = near[item]
-            weight, wish = float(len(ends)), 0.0
             if not ends:
-                weight, wish = 0.1, at[item] - offset[item]
+                pull, own = 0.1, at[item] - offset[item]
+            elif len(ends) == 1:
+                pull, own = 1.0, at[ends[0]] - offset[item]
+                if item >= first_dummy:
+                    pull = STRAIGHT if ends[0] >= first_dummy else PULL
             elif item >= first_dummy:
                 pulls = [STRAIGHT if end >= first_dummy else PULL for end in ends]
-                weight = sum(pulls)
-                wish = sum([pull * at[end] for pull, end in zip(pulls, ends, strict=True)]) / weight - offset[item]
-            elif len(ends) == 1:
-                wish = at[ends[0]] - offset[item]
+                pull = sum(pulls)
+                own = sum([pull * at[end] for pull, end in zip(pulls, ends, strict=True)]) / pull - offset[item]
             else:
-                wish = sum([at[end] for end in ends]) / weight - offset[item]
-            count = 1
-            while last > wish:
-                _, more, items = pools.pop()
-                wish = (wish * weight + last * more) / (weight + more)
+                pull = len(ends)
+                own = sum([at[end] for end in ends]) / pull - offset[item]
+            if own >= wish:
+                pools.append((wish, weight, count))
+                wish, weight, count = own, pull, 1
+                continue
+            wish = (own * pull + wish * weight) / (pull + weight)
+            weight += pull
+            count += 1
+            while pools[-1][0] > wish:
+                other, more, items = pools.pop()
+                wish = (wish * weight + other * more) / (weight + more)
                 weight += more
                 count += items
-                last = pools[-1][0] if pools else -_FAR
-            pools.append((wish, weight, count))
-            last = wish
+        pools.append((wish, weight, count))
         index = 0
-        for wish, _, count in pools:
+        for wish, _, count in pools[1:]:
             base = round(wish)
             for item in layer[index : index + count]:
                 at[item] = base + offset[item]
@@ -108,7 +117,7 @@ class _Places:
             self.straighten_chain(chain)
         for layer in graph.layers if jogs else ():
             for item in layer:
-                for ends in (graph.before[item], graph.after[item]) if item < graph.nodes else ():
+                for ends in (graph.before[item], graph.after[item]) if item < graph.first_dummy else ():
                     if len(ends) % 2:
                         wish = at[ends[0]] if len(ends) == 1 else sorted([at[end] for end in ends])[len(ends) // 2]
                         if 0 < abs(wish - at[item]) < JOG:

@@ -7,8 +7,10 @@ their dummies (a trunk), so that a node with hundreds of far dependents costs on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul, sub
 
 #: Most dummies for each node and edge; the longest edges beyond it run outside of the layers.
 DUMMIES_PER_PART = 4
@@ -16,48 +18,45 @@ DUMMIES_PER_PART = 4
 SIMPLEX_STEPS = 60_000
 #: Graphs of more nodes and edges than this do without it.
 SIMPLEX_PARTS = 4000
-#: Most turns of pulling to either side.
-PULLS = 8
 
 
-def ranks(parents: Sequence[Sequence[int]], children: Sequence[Sequence[int]], order: Sequence[int]) -> list[int]:
-    """The layer of each node, from 0: by longest path, then moved to where the edges are short in sum.
+def pull(
+    rank: list[int], parents: Sequence[Sequence[int]], children: Sequence[Sequence[int]], order: Sequence[int]
+) -> int:
+    """Move nodes to layers where the edges are short in sum.
 
-    A node with more edges on one side is pulled to that side, in turns to the right and to the left, until the sum of
-    lengths falls no more: near the optimum, in linear time.
+    A node with more edges on one side is pulled to that side, once all to the right and once all to the left: near the
+    optimum, in linear time. (More turns have not been seen to gain anything.)
 
     Args:
+        rank: The layer of each node, from 0, by longest path.
         parents: The predecessors of each node.
         children: The successors of each node.
         order: The nodes in topological order.
+
+    Returns:
+        By how much all edges together are longer than 1.
     """
-    rank = [0] * len(order)
+    pulls = list(map(sub, map(len, parents), map(len, children)))  # to the left; below 0 to the right
+    excess: int = sum(map(mul, rank, pulls)) - sum(map(len, children))
+    if not excess:
+        return 0
+    gain = 0
+    for node in reversed(order):  # to the right, also where that costs nothing: what pushes from behind may follow
+        below = children[node]
+        if below and pulls[node] <= 0:
+            nearest = rank[below[0]] if len(below) == 1 else min(map(rank.__getitem__, below))
+            slack = nearest - 1 - rank[node]
+            rank[node] += slack
+            gain -= slack * pulls[node]
     for node in order:
         above = parents[node]
-        if above:
-            rank[node] = 1 + (rank[above[0]] if len(above) == 1 else max([rank[parent] for parent in above]))
-    excess = sum([value * (len(parents[node]) - len(children[node])) for node, value in enumerate(rank)])
-    excess -= sum(map(len, children))  # by how much all edges together are longer than 1
-    for _ in range(PULLS):
-        if not excess:
-            break
-        gain = 0
-        for node in reversed(order):  # to the right, also where that costs nothing: what pushes from behind may follow
-            below = children[node]
-            if below and (pull := len(below) - len(parents[node])) >= 0:
-                slack = min([rank[child] for child in below]) - 1 - rank[node]
-                rank[node] += slack
-                gain += slack * pull
-        for node in order:
-            above = parents[node]
-            if above and (pull := len(above) - len(children[node])) >= 0:
-                slack = rank[node] - 1 - max([rank[parent] for parent in above])
-                rank[node] -= slack
-                gain += slack * pull
-        if not gain:
-            break
-        excess -= gain
-    return rank
+        if above and pulls[node] >= 0:
+            nearest = rank[above[0]] if len(above) == 1 else max(map(rank.__getitem__, above))
+            slack = rank[node] - 1 - nearest
+            rank[node] -= slack
+            gain += slack * pulls[node]
+    return excess - gain
 
 
 def shorten(rank: list[int], edges: Sequence[tuple[int, int]], steps: int = SIMPLEX_STEPS) -> list[int]:
@@ -169,8 +168,10 @@ def _best_cut(
 
 @dataclass(slots=True)
 class Layers:
-    """Nodes and dummies by layer. Items are numbered: nodes first (0 to `nodes` - 1), then dummies."""
+    """Nodes and dummies by layer. Items are numbered: nodes first (below `first_dummy`), then dummies."""
 
+    first_dummy: int
+    #: How many nodes there are; with fewer than `first_dummy` some numbers are not in use.
     nodes: int
     #: Items of each layer, from first to last.
     layers: list[list[int]]
@@ -181,42 +182,49 @@ class Layers:
     chains: dict[int, list[int]]
     #: Edges that pass outside of the layers, because they are so long and so many.
     outside: list[int]
+    #: Source and target of the edges that are in `chains` or `outside`.
+    long_edges: Mapping[int, tuple[int, int]]
+
+    def items(self) -> int:
+        """How many items there are."""
+        return len(self.before) - self.first_dummy + self.nodes
 
 
-def layers_of(rank: Sequence[int], edges: Sequence[tuple[int, int]]) -> Layers:
-    """Put nodes into their layers and dummies where edges pass layers, at most a bounded number of them."""
-    count = len(rank)
-    layers: list[list[int]] = [[] for _ in range(max(rank, default=-1) + 1)]
-    for node, layer in enumerate(rank):
-        layers[layer].append(node)
-    before: list[list[int]] = [[] for _ in range(count)]
-    after: list[list[int]] = [[] for _ in range(count)]
-    result = Layers(count, layers, before, after, {}, [])
-    long_edges = []
-    for edge, (source, target) in enumerate(edges):
-        if rank[target] - rank[source] == 1:
-            after[source].append(target)
-            before[target].append(source)
-        else:
-            long_edges.append(edge)
+def layers_of(
+    nodes: Sequence[int],
+    rank: Sequence[int],
+    parents: list[list[int]],
+    children: list[list[int]],
+    long_edges: Mapping[int, tuple[int, int]],
+) -> Layers:
+    """Put nodes into their layers and dummies where edges pass layers, at most a bounded number of them.
+
+    Args:
+        nodes: The nodes.
+        rank: The layer of each node.
+        parents: The predecessors of each node; becomes the neighbours in the layer before.
+        children: The successors of each node; becomes the neighbours in the layer after.
+        long_edges: The edges between layers that are no neighbours, by their position.
+    """
+    layers: list[list[int]] = [[] for _ in range(max([rank[node] for node in nodes], default=-1) + 1)]
+    for node in nodes:
+        layers[rank[node]].append(node)
+    result = Layers(len(rank), len(nodes), layers, parents, children, {}, [], long_edges)
     if long_edges:
-        _route_long_edges(result, rank, edges, long_edges)
+        room = DUMMIES_PER_PART * (len(nodes) + sum([len(children[node]) for node in nodes])) + 100
+        for node in {end for ends in long_edges.values() for end in ends}:
+            parents[node] = [parent for parent in parents[node] if rank[node] - rank[parent] == 1]
+            children[node] = [child for child in children[node] if rank[child] - rank[node] == 1]
+        _route_long_edges(result, rank, long_edges, room)
     return result
 
 
-def _route_long_edges(
-    result: Layers, rank: Sequence[int], edges: Sequence[tuple[int, int]], long_edges: list[int]
-) -> None:
-    leaving = [0] * result.nodes
-    arriving = [0] * result.nodes
-    for edge in long_edges:
-        source, target = edges[edge]
-        leaving[source] += 1
-        arriving[target] += 1
+def _route_long_edges(result: Layers, rank: Sequence[int], edges: Mapping[int, tuple[int, int]], room: int) -> None:
+    leaving = Counter([source for source, _ in edges.values()])
+    arriving = Counter([target for _, target in edges.values()])
     layers, before, after = result.layers, result.before, result.after
-    room = DUMMIES_PER_PART * (result.nodes + len(edges)) + 100
     trunks: dict[tuple[int, bool], list[int]] = {}
-    for edge in sorted(long_edges, key=lambda edge: rank[edges[edge][1]] - rank[edges[edge][0]]):
+    for edge in sorted(edges, key=lambda edge: rank[edges[edge][1]] - rank[edges[edge][0]]):
         source, target = edges[edge]
         length = rank[target] - rank[source] - 1
         outward = leaving[source] >= arriving[target]

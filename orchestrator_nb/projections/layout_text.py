@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 #: Characters by width, in hundredths of the font's size.
 _WIDTHS = {
@@ -16,7 +17,9 @@ _WIDTHS = {
     75: "HNU", 78: "DGOQ&", 84: "#+<=>^~w", 86: "M", 97: "m%", 100: "W@",
 }  # fmt: skip
 _WIDTH = {character: width for width, characters in _WIDTHS.items() for character in characters}
-_ASCII = bytes(_WIDTH.get(chr(code), 0) for code in range(256))
+#: Stands between texts that are measured together; `clean` takes it out of texts.
+_SEPARATOR, _END = "\x1f", b"\xff"
+_ASCII = bytes(_END[0] if chr(code) == _SEPARATOR else _WIDTH.get(chr(code), 0) for code in range(256))
 
 #: What never belongs into a picture: controls, surrogates, marks that turn the direction of the text.
 _UNWANTED = re.compile(
@@ -44,6 +47,24 @@ def clean(text: str) -> str:
         if marks <= _MAX_MARKS:
             kept.append(character)
     return "".join(kept)
+
+
+def clean_all(texts: Sequence[str]) -> Sequence[str]:
+    """As `clean`, for very many texts at once: nearly always there is nothing to do."""
+    together = "".join(texts)
+    if together.isascii() and together.isprintable() and max(map(len, texts), default=0) <= MAX_TEXT:
+        return texts
+    return [clean(text) for text in texts]
+
+
+def text_widths(texts: Sequence[str], size: float) -> list[float]:
+    """As `text_width`, for very many clean texts at once."""
+    together = _SEPARATOR.join(texts)
+    if texts and together.isascii():
+        forms = together.encode().translate(_ASCII).split(_END)
+        widths = {form: sum(form) * size / 100 for form in {*forms}}  # far fewer: all digits are of one width
+        return [widths[form] for form in forms]
+    return [text_width(text, size) for text in texts]
 
 
 def text_width(text: str, size: float) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Literal
 
 from orchestrator_nb.projections.collection import collection_paused
 from orchestrator_nb.projections.layout import GraphView, Layout, Metrics, Node
-from orchestrator_nb.projections.layout_frame import MARGIN, SMALL, TITLE, Frame, Inside, count_statuses, frame, inside
-from orchestrator_nb.projections.layout_lines import CURVED, cornered, curved
+from orchestrator_nb.projections.layout_frame import MARGIN, SMALL, TITLE, Frame, Inside, frame, inside
+from orchestrator_nb.projections.layout_lines import CURVED, cornered, curved, joined
 from orchestrator_nb.projections.layout_text import clean
 from orchestrator_nb.projections.theme import DARK, LIGHT, PLAIN, STATUSES, Theme
 
@@ -40,13 +41,12 @@ def svg(
     title = view.title if title is None else title
     around = frame(layout, view, title=title, legend=legend, critical=critical)
     prefix = f"og-{theme}"
-    samples = count_statuses(view)
-    samples.update([node.status for node in view.nodes])
-    statuses = ["", *[status for status in STATUSES if samples[status]]]
+    used = {*around.counts, *[node.status for node in view.nodes]}
+    statuses = ["", *[status for status in STATUSES if status in used]]
     return "".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="{prefix}" role="img" '
-            f'aria-label="{escape(_summary(view, title))}" '
+            f'aria-label="{escape(_summary(around.counts, title))}" '
             f'width="{around.width}" height="{around.height}" viewBox="0 0 {around.width} {around.height}">',
             f"<style>{_styles(theme, prefix, statuses, layout.metrics)}</style>",
             f"<defs>{''.join([_symbol(prefix, status) for status in statuses if status])}</defs>",
@@ -62,8 +62,7 @@ def svg(
     )
 
 
-def _summary(view: GraphView, title: str) -> str:
-    counts = count_statuses(view)
+def _summary(counts: Counter[str], title: str) -> str:
     parts = [f"{counts[status]} {style.name.lower()}" for status, style in STATUSES.items() if counts[status]]
     return clean(f"{title or 'Graph'}: {', '.join([f'{counts.total()} tasks', *parts])}")
 
@@ -168,8 +167,8 @@ def _lines(layout: Layout, view: GraphView, *, critical: bool) -> list[str]:
         if kind == "line path":
             parts.append(f'<path class="head" d="{_heads(layout, sorted(ends))}"/>')
         if routes:
-            drawn = [curved(route, down=down) for route in routes] if smooth else map(cornered, routes)
-            parts.append(f'<path class="{kind}" d="{"".join(drawn)}"/>')
+            drawn = "".join([curved(route, down=down) for route in routes]) if smooth else cornered(routes)
+            parts.append(f'<path class="{kind}" d="{drawn}"/>')
     if kinds["line path"]:
         parts.append(f'<path class="path-head" d="{_heads(layout, view.critical[1:])}"/>')
     return parts
@@ -177,9 +176,14 @@ def _lines(layout: Layout, view: GraphView, *, critical: bool) -> list[str]:
 
 def _heads(layout: Layout, targets: Iterable[int]) -> str:
     """An arrow at the box of each target: all lines arrive at the middle of one side."""
+    boxes = [layout.boxes[target] for target in targets]
+    if not boxes:
+        return ""
     if layout.direction == "TD":
-        return "".join([f"M{x + w // 2} {y}l-4-7h8z" for x, y, w, _ in [layout.boxes[target] for target in targets]])
-    return "".join([f"M{x} {y + h // 2}l-7-4v8z" for x, y, _, h in [layout.boxes[target] for target in targets]])
+        points, form = [(x + width // 2, y) for x, y, width, _ in boxes], "l-4-7h8z"
+    else:
+        points, form = [(x, y + height // 2) for x, y, _, height in boxes], "l-7-4v8z"
+    return f"M{f'{form}M'.join(joined(points))}{form}"
 
 
 # -- boxes -------------------------------------------------------------------------------------------------------------
@@ -190,36 +194,39 @@ def _boxes(layout: Layout, view: GraphView, prefix: str, *, critical: bool) -> l
     path = set(view.critical) if critical else set()
     tips = _escaped(_tips(view.nodes))
     firsts = _escaped([label[0] for label in layout.labels])
-    forms: dict[tuple[str, int, int, int], tuple[Inside, str]] = {}
+    places = joined([box[:2] for box in layout.boxes]) if layout.boxes else []
+    forms: dict[tuple[object, ...], tuple[str, str, Inside]] = {}
     parts = []
-    for index, (node, (x, y, width, height)) in enumerate(zip(view.nodes, layout.boxes, strict=True)):
-        label, caption, status = layout.labels[index], layout.captions[index], node.status
-        form = forms.get(key := (status, height, len(label), len(caption)))
+    for index, (node, place, (_, _, width, height), label, caption) in enumerate(
+        zip(view.nodes, places, layout.boxes, layout.labels, layout.captions, strict=True)
+    ):
+        key = node.status, width, height, len(label), len(caption), not node.counts
+        form = forms.get(key)
         if form is None:
             at = inside(metrics, node, height, len(label), len(caption))
-            form = forms[key] = at, _badge(prefix, status, metrics, at)
-        at, badge = form
-        content = f'{badge}<text x="{at.text_x}" y="{at.label[0]}">{firsts[index]}</text>'
-        around = ""
+            form = forms[key] = *_form(prefix, node.status, width, height, metrics, at), at
+        start, body, at = form
+        around = more = ""
         if len(label) > 1 or caption:
-            content += _more_lines(label, caption, at)
+            more = _more_lines(label, caption, at)
         if node.counts:
-            content += _bar(prefix, node, width - 2 * metrics.pad, metrics.pad, at.bar_y)
+            more += _bar(prefix, node, width - 2 * metrics.pad, metrics.pad, at.bar_y)
             around = f'<rect x="4" y="4" width="{width}" height="{height}" rx="6"/>'
         if index in path:
             around += f'<rect class="ring" x="-3" y="-3" width="{width + 6}" height="{height + 6}" rx="8"/>'
-        parts.append(
-            f'<g class="s-{status if badge else ""}" transform="translate({x} {y})">'
-            f'<title>{tips[index]}</title>{around}<rect width="{width}" height="{height}" rx="6"/>{content}</g>'
-        )
+        parts.append(f'{start}{place})"><title>{tips[index]}</title>{around}{body}{firsts[index]}</text>{more}</g>')
     return parts
 
 
-def _badge(prefix: str, status: str, metrics: Metrics, at: Inside) -> str:
-    if status not in STATUSES:
-        return ""
+def _form(prefix: str, status: str, width: int, height: int, metrics: Metrics, at: Inside) -> tuple[str, str]:
+    """What boxes of one status and size share: what stands before their place, and before their label."""
+    known = status in STATUSES
     size = f'width="{metrics.badge}" height="{metrics.badge}"'
-    return f'<use href="#{prefix}-{status}" x="{metrics.pad}" y="{at.badge_y}" {size}/>'
+    badge = f'<use href="#{prefix}-{status}" x="{metrics.pad}" y="{at.badge_y}" {size}/>' if known else ""
+    return (
+        f'<g class="s-{status if known else ""}" transform="translate(',
+        f'<rect width="{width}" height="{height}" rx="6"/>{badge}<text x="{at.text_x}" y="{at.label[0]}">',
+    )
 
 
 def _more_lines(label: Sequence[str], caption: Sequence[str], at: Inside) -> str:
@@ -264,4 +271,6 @@ def _tips(nodes: Sequence[Node]) -> list[str]:
 
 def _escaped(texts: Sequence[str]) -> Sequence[str]:
     """Escaped all at once: `clean` has taken out the separator."""
-    return escape(_SEPARATOR.join(texts), quote=False).split(_SEPARATOR) if texts else texts
+    together = _SEPARATOR.join(texts)
+    escaped = escape(together, quote=False)
+    return texts if escaped is together else escaped.split(_SEPARATOR)

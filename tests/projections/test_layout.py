@@ -362,3 +362,10 @@ def test_controls_and_marks_that_turn_text_around_are_taken_out() -> None:
     assert clean("a\x00b\x1b[31m\u202ec\n\td\ud800") == "ab[31mc d"
     assert clean("H" + "\u0338" * 50) == "H\u0338\u0338"
     assert len(clean("x" * 10_000)) == 1000
+
+
+def test_small_parts_beside_a_large_one_are_drawn_with_their_own_lines() -> None:
+    large = [(source + 7, target + 7) for source, target in layered(2400, 40, 0.1)]
+    small = [(0, 2), (2, 4), (0, 4), (1, 3)]  # and 5 and 6 stand alone
+    view = view_of(2407, [*small, *large], words=False)
+    assert faults(view, layout(view)) == []

@@ -167,6 +167,15 @@ def test_groups_show_their_counts_as_text_and_bar() -> None:
         assert all(left[2] == right[0] for left, right in zip(spans, spans[1:], strict=False))
 
 
+def test_a_bar_lies_below_the_caption_also_beside_a_task_of_the_same_size() -> None:
+    task, group = Node("task", "", "failed", agent="shell"), Node("group", "", "failed", counts=(("failed", 2),))
+    for nodes in ((task, group), (group, task)):
+        for shape in boxes(drawn(GraphView(nodes))):
+            lines = [float(text.get("y") or 0) for text in shape.findall(f"{SVG}text")]
+            for bar in shape.findall(f"{SVG}path"):
+                assert numbers(bar.get("d"))[1] > lines[-1]
+
+
 def test_phases_are_named_above_their_bands() -> None:
     nodes = tuple(Node(name, phase=phase) for name, phase in zip("abcd", "xxyy", strict=True))
     view = GraphView(nodes, ((0, 2, "data"), (1, 3, "data")), (("x", "Read <all>"), ("y", "Write")))
@@ -176,6 +185,6 @@ def test_phases_are_named_above_their_bands() -> None:
 
 
 def test_a_graph_without_nodes_is_a_picture_too() -> None:
-    root = drawn(GraphView((), title="Nothing"))
+    root = drawn(GraphView((), phases=(("p", "Empty"),), title="Nothing"))
     assert boxes(root) == []
     assert root.get("aria-label") == "Nothing: 0 tasks"

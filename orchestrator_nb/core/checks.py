@@ -10,7 +10,7 @@ from orchestrator_nb.core.ids import fault_of_id
 from orchestrator_nb.core.models import DependencyKind, Plan
 from orchestrator_nb.core.names import Names
 from orchestrator_nb.core.params import convert
-from orchestrator_nb.core.task_checks import Surroundings, check_tasks, text_faults
+from orchestrator_nb.core.task_checks import Surroundings, check_tasks, text_faults, text_of
 from orchestrator_nb.errors import ParameterError
 
 #: Tasks of a cycle that are named; of a longer one the middle is left out.
@@ -29,6 +29,7 @@ def check(plan: Plan, topology: bool = False, agents: Collection[str] | None = N
     """
     index = {task.id: position for position, task in enumerate(plan.tasks)}
     ids = Names(index)
+    text = text_of(plan)
     surroundings = Surroundings(
         plan=plan,
         index=index,
@@ -36,17 +37,19 @@ def check(plan: Plan, topology: bool = False, agents: Collection[str] | None = N
         params=Names(plan.params),
         phases=Names({phase.id for phase in plan.phases}),
         agents=None if agents is None else Names(agents),
+        values=text is None or "$" in text,
     )
+    dependencies = list(_dependencies(plan, index, ids, topology))
     faults = [
         *_ids(plan),
-        *_dependencies(plan, index, ids, topology),
-        *_cycles(plan, index),
+        *dependencies,
+        *_cycles(_graph(plan, index) if dependencies else plan.graph),
         *check_tasks(surroundings),
         *_params(plan),
         *_phases(plan),
         *_locks(plan),
         *_merge(plan, ids),
-        *text_faults(plan),
+        *text_faults(plan, text),
     ]
     return sorted(faults, key=_place)
 
@@ -103,11 +106,15 @@ def _dependencies(plan: Plan, index: Mapping[str, int], ids: Names, topology: bo
                 yield Fault("error", "depends on itself", task.id, at, "remove the dependency")
 
 
-def _cycles(plan: Plan, index: Mapping[str, int]) -> Iterator[Fault]:
-    graph = Graph(
+def _graph(plan: Plan, index: Mapping[str, int]) -> Graph:
+    """The plan's graph without the dependencies that cannot be."""
+    return Graph(
         [task.id for task in plan.tasks],
         [[other for other in task.upstream if other != task.id and other in index] for task in plan.tasks],
     )
+
+
+def _cycles(graph: Graph) -> Iterator[Fault]:
     for cycle in graph.cycles():
         names = [graph.ids[node] for node in (*cycle, cycle[0])]
         if len(names) > _SHOWN + 1:

@@ -13,7 +13,7 @@ from typing import Protocol
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import OnFailure, Task
 from orchestrator_nb.core.state import State
-from orchestrator_nb.core.tasks import TaskState, TaskStatus, join_verdict
+from orchestrator_nb.core.tasks import PENDING, RETRYING, RUNNING, WAITING, TaskState, TaskStatus, join_verdict
 
 Demand = tuple[tuple[str, float], ...]
 
@@ -53,7 +53,7 @@ def _ruling(state: State, task: TaskState, retry: RetryQuestion) -> e.AnyEvent |
         return e.TaskFailureSettled(task.id, "block") if state.failed_fast else _failure_ruling(spec, task, retry)
     if state.failed_fast and task.status in _NOT_STARTED:
         return e.TaskBlocked(task.id, state.failed_fast)
-    if task.status is TaskStatus.WAITING:
+    if task.status is WAITING:
         verdict = join_verdict(spec.join, task.unmet, task.successes, bool(task.bad_parent))
         if verdict == "block":
             return e.TaskBlocked(task.id, task.bad_parent)
@@ -62,7 +62,7 @@ def _ruling(state: State, task: TaskState, retry: RetryQuestion) -> e.AnyEvent |
     return None
 
 
-_NOT_STARTED = frozenset([TaskStatus.WAITING, TaskStatus.PENDING, TaskStatus.RETRYING, TaskStatus.AWAITING_APPROVAL])
+_NOT_STARTED = frozenset([WAITING, PENDING, RETRYING, TaskStatus.AWAITING_APPROVAL])
 
 
 def _failure_ruling(spec: Task, task: TaskState, retry: RetryQuestion) -> e.AnyEvent:
@@ -86,7 +86,7 @@ def admit(state: State, admission: AdmissionQuestion, now: float) -> list[TaskSt
         state.release_due(now)
     if state.paused or state.stopping or state.halting or state.failed_fast:
         return []
-    room = admission.max_parallel - state.counts[TaskStatus.RUNNING]
+    room = admission.max_parallel - state.counts[RUNNING]
     if room <= 0 or not state.ready:
         return []
     starts: dict[int, TaskState] = {}
@@ -135,7 +135,7 @@ def _plus(used: Mapping[str, float], demand: Demand) -> dict[str, float]:
 def ending(state: State) -> str:
     """Why the run is over: ``completed``, ``failed``, ``stopped`` or ``halted``; empty while it goes on."""
     counts = state.counts
-    if counts[TaskStatus.RUNNING]:
+    if counts[RUNNING]:
         return ""
     if state.halting:
         return "halted"

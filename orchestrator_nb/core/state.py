@@ -17,8 +17,19 @@ import msgspec
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.graph import Graph
-from orchestrator_nb.core.models import Join, Plan
-from orchestrator_nb.core.tasks import TRANSITIONS, TaskState, TaskStatus, join_verdict
+from orchestrator_nb.core.models import Plan
+from orchestrator_nb.core.tasks import (
+    COMPLETED,
+    PENDING,
+    RETRYING,
+    RUNNING,
+    SKIPPED,
+    TRANSITIONS,
+    WAITING,
+    TaskState,
+    TaskStatus,
+    join_verdict,
+)
 from orchestrator_nb.errors import IllegalTransition
 
 #: A key is the rank of the priority above, the position in the plan below these bits.
@@ -91,7 +102,7 @@ class State:
     @property
     def running(self) -> int:
         """Number of tasks that are running."""
-        return self.counts[TaskStatus.RUNNING]
+        return self.counts[RUNNING]
 
     @property
     def open_checkpoints(self) -> list[CheckpointState]:
@@ -157,7 +168,7 @@ class State:
         self.counts[task.status] -= 1
         self.counts[status] += 1
         task.status = status
-        if self.failed_fast and not status.settled and status is not TaskStatus.RUNNING:
+        if self.failed_fast and not status.settled and status is not RUNNING:
             self.unruled.append(task.index)  # nothing starts any more
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
@@ -172,7 +183,8 @@ class State:
         task.ended_at = None
         if task.message or task.total:
             task.message, task.done, task.total = "", 0, 0
-        self.batch = max(self.batch, event.batch)
+        if event.batch > self.batch:
+            self.batch = event.batch
         for name, amount in task.demand:
             self.used[name] = self.used.get(name, 0.0) + amount
 
@@ -218,7 +230,7 @@ class State:
         heapq.heappush(self.delayed, (self.now + event.delay, task.index))
 
     def _failure_settled(self, task: TaskState, event: e.TaskFailureSettled, at: float, target: TaskStatus) -> None:
-        self._move(task, TaskStatus.SKIPPED if event.strategy == "skip" else target)
+        self._move(task, SKIPPED if event.strategy == "skip" else target)
         self._settle(task)
         if event.strategy == "fail_fast":
             self.failed_fast = task.id
@@ -235,7 +247,7 @@ class State:
         self._settle(task)
 
     def _cancelled(self, task: TaskState, event: e.TaskCancelled, at: float, target: TaskStatus) -> None:
-        if task.status is TaskStatus.RUNNING:
+        if task.status is RUNNING:
             self._end_attempt(task, at, None)
         task.message = event.reason
         self._move(task, target)
@@ -271,7 +283,7 @@ class State:
         task.ended_at = at
         task.duration = duration
         task.process = None
-        if task.demand and task.status is TaskStatus.RUNNING:
+        if task.demand and task.status is RUNNING:
             for name, amount in task.demand:
                 self.used[name] -= amount
                 self.wake(name)
@@ -279,8 +291,8 @@ class State:
     def _settle(self, task: TaskState) -> None:
         """Let the dependents count the end of `task`."""
         task.settled = True
-        completed = task.status is TaskStatus.COMPLETED
-        bad = not completed and task.status is not TaskStatus.SKIPPED
+        completed = task.status is COMPLETED
+        bad = not completed and task.status is not SKIPPED
         for child in self.graph.children[task.index]:
             dependent = self.by_index[child]
             dependent.unmet -= 1
@@ -288,25 +300,20 @@ class State:
                 dependent.successes += 1
             elif bad and not dependent.bad_parent:
                 dependent.bad_parent = task.blocked_by or task.id
-            if dependent.status is TaskStatus.WAITING:
+            if dependent.status is WAITING:
                 self._consider(dependent)
 
     def _consider(self, task: TaskState) -> None:
         """Move a waiting task on if its join is met, or note that it needs a ruling if that can't be any more."""
-        if task.unmet and not task.bad_parent and not task.successes:
-            return  # whatever its join is
-        verdict = join_verdict(self._join(task), task.unmet, task.successes, bool(task.bad_parent))
+        verdict = join_verdict(task.join, task.unmet, task.successes, bool(task.bad_parent))
         if verdict == "start":
-            self._move(task, TaskStatus.PENDING)
+            self._move(task, PENDING)
             heapq.heappush(self.ready, task.key)
         elif verdict != "wait":
             self.unruled.append(task.index)
 
-    def _join(self, task: TaskState) -> Join:
-        return self.plan.tasks[task.index].join if self.plan is not None else Join.ALL_SUCCESS
-
     def _forget(self, task: TaskState) -> None:
-        self._move(task, TaskStatus.WAITING)
+        self._move(task, WAITING)
         task.settled = False
         task.failures = task.interruptions = 0
         task.fallback = False
@@ -323,12 +330,12 @@ class State:
             parent = self.by_index[position]
             if not parent.settled:
                 task.unmet += 1
-            elif parent.status is TaskStatus.COMPLETED:
+            elif parent.status is COMPLETED:
                 task.successes += 1
-            elif parent.status is not TaskStatus.SKIPPED and not task.bad_parent:
+            elif parent.status is not SKIPPED and not task.bad_parent:
                 task.bad_parent = parent.blocked_by or parent.id
-        if task.status is TaskStatus.PENDING and task.unmet:
-            self._move(task, TaskStatus.WAITING)
+        if task.status is PENDING and task.unmet:
+            self._move(task, WAITING)
 
     # -- ready tasks and limited things --------------------------------------------------------------------------------
 
@@ -336,14 +343,14 @@ class State:
         """Put the tasks whose delay is over among the ready ones (a timer may fire early by the clock's resolution)."""
         while self.delayed and self.delayed[0][0] <= now + 1e-6:
             task = self.by_index[heapq.heappop(self.delayed)[1]]
-            if task.status is TaskStatus.RETRYING:
+            if task.status is RETRYING:
                 heapq.heappush(self.ready, task.key)
 
     def take_ready(self) -> TaskState | None:
         """Remove and return the first ready task, or None."""
         while self.ready:
             task = self.of_key(heapq.heappop(self.ready))
-            if task.status is TaskStatus.PENDING or task.status is TaskStatus.RETRYING:
+            if task.status is PENDING or task.status is RETRYING:
                 return task
         return None
 
@@ -361,7 +368,7 @@ class State:
         """The key of the first task that was set aside for `name` and still wants to start, or None."""
         parked = self.parked.get(name)
         while parked:
-            if self.of_key(parked[0]).status in (TaskStatus.PENDING, TaskStatus.RETRYING):
+            if self.of_key(parked[0]).status in (PENDING, RETRYING):
                 return parked[0]
             heapq.heappop(parked)
         return None
@@ -393,6 +400,7 @@ class State:
             task.index = index
             task.key = rank << _RANK_SHIFT | index
             task.demand = demand
+            task.join = spec.join
             self.counts[task.status] += 1
             self.tasks[spec.id] = task
             self.by_index.append(task)
@@ -405,16 +413,16 @@ class State:
             if self.graph.parents[task.index]:
                 self._recount(task)
         for task in self.by_index:
-            if task.status is TaskStatus.WAITING:
+            if task.status is WAITING:
                 self._consider(task)
-            elif task.status is not TaskStatus.COMPLETED:
+            elif task.status is not COMPLETED:
                 self._index(task)
 
     def _index(self, task: TaskState) -> None:
         """Put a task of an earlier revision where deciding finds it."""
-        if task.status in (TaskStatus.PENDING, TaskStatus.RETRYING):
+        if task.status in (PENDING, RETRYING):
             heapq.heappush(self.ready, task.key)
-        elif task.status is TaskStatus.RUNNING:
+        elif task.status is RUNNING:
             for name, amount in task.demand:
                 self.used[name] = self.used.get(name, 0.0) + amount
         elif task.status is TaskStatus.FAILED and not task.settled:

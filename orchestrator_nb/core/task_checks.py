@@ -38,6 +38,8 @@ class Surroundings:
     params: Names
     phases: Names
     agents: Names | None
+    #: Whether values may be put into any of the plan's texts: there is a ``$`` somewhere.
+    values: bool = True
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ class TaskCheck:
 
     def check_references(self) -> None:
         """Every ``${...}`` names something that the task may read."""
-        for path, text in places(self.task):
+        for path, text in places(self.task) if self.around.values else ():
             if "$" in text:
                 for piece in scan(text):
                     if isinstance(piece, BadReference):
@@ -260,15 +262,23 @@ def check_tasks(around: Surroundings) -> Iterator[Fault]:
         yield from TaskCheck(task, position, around).run()
 
 
-def text_faults(plan: Plan) -> Iterator[Fault]:
-    """Text that no UTF-8 file or process argument can hold: NUL characters, halves of surrogate pairs."""
+def text_of(plan: Plan) -> str | None:
+    """All that the plan says, as JSON; None if it cannot be written, for halves of surrogate pairs."""
     from pydantic_core import PydanticSerializationError
 
     try:
-        if r"\u0000" not in plan.model_dump_json(exclude_defaults=True):
-            return
+        return plan.model_dump_json(exclude_defaults=True)
     except PydanticSerializationError:
-        pass
+        return None
+
+
+def text_faults(plan: Plan, text: str | None) -> Iterator[Fault]:
+    """Text that no UTF-8 file or process argument can hold: NUL characters, halves of surrogate pairs.
+
+    `text` is `text_of(plan)`.
+    """
+    if text is not None and r"\u0000" not in text:
+        return
     for position, task in enumerate(plan.tasks):
         for name, value in task.model_dump(exclude_defaults=True).items():
             if name != "parameters" and (fault := fault_of_value(value)):

@@ -38,6 +38,11 @@ class TaskStatus(StrEnum):
         return self in SETTLED
 
 
+#: What the fold compares with at every event: Python 3.11 takes longer to find a member on its class than to compare.
+WAITING, PENDING, RUNNING, RETRYING = TaskStatus.WAITING, TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.RETRYING
+COMPLETED, SKIPPED = TaskStatus.COMPLETED, TaskStatus.SKIPPED
+_ALL_SUCCESS = Join.ALL_SUCCESS
+
 _S = TaskStatus
 SETTLED = frozenset([_S.COMPLETED, _S.FAILED, _S.BLOCKED, _S.SKIPPED, _S.CANCELLED])
 
@@ -136,6 +141,8 @@ class TaskState(msgspec.Struct, gc=False):
     successes: int = 0
     #: The task that failed above it, if any.
     bad_parent: str = ""
+    #: When several dependencies are enough.
+    join: Join = Join.ALL_SUCCESS
     #: Whether its end was already counted by its dependents.
     settled: bool = False
     #: Orders ready tasks: priority, then plan order.
@@ -150,6 +157,8 @@ def join_verdict(join: Join, unmet: int, successes: int, bad: bool) -> str:
     `unmet` dependencies are not settled yet, `successes` completed, `bad` tells whether one failed, was blocked or
     cancelled. A skipped dependency holds nobody up, but is no success.
     """
+    if join is _ALL_SUCCESS:
+        return "block" if bad else "wait" if unmet else "start"
     if join is Join.ALL_DONE:
         return "wait" if unmet else "start"
     if join is Join.ONE_SUCCESS:
@@ -160,6 +169,4 @@ def join_verdict(join: Join, unmet: int, successes: int, bad: bool) -> str:
         return "block"
     if unmet:
         return "wait"
-    if join is Join.NONE_FAILED_MIN_ONE_SUCCESS and not successes:
-        return "skip"
-    return "start"
+    return "start" if successes else "skip"

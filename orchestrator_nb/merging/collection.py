@@ -75,18 +75,20 @@ def collect(state: State, read: Callable[[Artifact], bytes]) -> Collection:
 
 
 def _contribution(state: State, spec: Task, task: TaskState, read: Callable[[Artifact], bytes]) -> Contribution:
-    number = task.number
-    told = Contribution(agent_label(number), task.id, spec.label, task.status, printed=_is_printed(spec))
+    result, printed, file, missing = msgspec.UNSET, False, "", ""
+    outputs: dict[str, str] = {}
     if task.status is not TaskStatus.COMPLETED:
-        return told._replace(missing=_why_missing(state, task))
-    outputs = {artifact.path.removeprefix(f"outputs/{task.id}/"): artifact.path for artifact in task.outputs}
-    told = told._replace(outputs=outputs)
-    try:
-        result = _result(task, read)
-    except OrchestratorError as error:
-        return told._replace(missing=f"its result cannot be read: {error}")
-    file = "" if result is msgspec.UNSET else f"results/agent-{number:02d}-result.md"
-    return told._replace(result=result, file=file)
+        missing = _why_missing(state, task)
+    else:
+        outputs = {artifact.path.removeprefix(f"outputs/{task.id}/"): artifact.path for artifact in task.outputs}
+        try:
+            result = _result(task, read)
+        except OrchestratorError as error:
+            missing = f"its result cannot be read: {error}"
+        if result is not msgspec.UNSET:
+            printed, file = _is_printed(spec), f"results/agent-{task.number:02d}-result.md"
+    agent = agent_label(task.number)
+    return Contribution(agent, task.id, spec.label, task.status, result, printed, file, outputs, missing)
 
 
 def _is_printed(spec: Task) -> bool:

@@ -95,8 +95,8 @@ def _details(collection: Collection, found: list[Found]) -> str:
 
 
 def _pictures(collection: Collection) -> str:
-    sections = [(inline(item.title), parts.pictures(item)) for item in collection.contributions]
-    return "\n".join("\n".join([f"### {title}\n", *pictures]) for title, pictures in sections if pictures)
+    sections = [(item.title, parts.pictures(item)) for item in collection.contributions if item.outputs]
+    return "\n".join("\n".join([f"### {inline(title)}\n", *pictures]) for title, pictures in sections if pictures)
 
 
 def _others(collection: Collection) -> str:
@@ -111,5 +111,6 @@ def _files(collection: Collection) -> str:
     return "".join(
         f"- {file} – {inline(item.title)} ({item.agent})\n"
         for item in collection.contributions
+        if item.outputs
         for file in parts.files(item)
     )

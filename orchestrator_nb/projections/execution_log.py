@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ from orchestrator_nb.projections.words import count, duration, timestamp
 LIMIT = 5000
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """What is written about one event."""
 
     at: float
@@ -39,7 +39,8 @@ class ExecutionLog:
         self._items: deque[Entry | e.Record] = deque(maxlen=LIMIT)
         self._total = 0
         self._numbers: Mapping[str, int] = {}
-        self._run_started_at = 0.0
+        #: When the latest run began, of those that are in words.
+        self.run_started_at = 0.0
 
     def add(self, record: e.Record) -> None:
         """Take in one record, in the order of the log."""
@@ -77,7 +78,7 @@ class ExecutionLog:
 
     def total_duration(self, at: float) -> str:
         """How long the run has lasted at the time `at`."""
-        return f"Total duration: {duration(at - self._run_started_at)}"
+        return f"Total duration: {duration(at - self.run_started_at)}"
 
     def _read(self) -> list[Entry]:
         entries = [item if type(item) is Entry else self._entry(item) for item in self._items]  # type: ignore[arg-type]
@@ -86,8 +87,6 @@ class ExecutionLog:
         return entries
 
     def _entry(self, record: e.Record) -> Entry:
-        if type(record.event) is e.RunStarted:
-            self._run_started_at = record.at
         entry: Entry = _WORDS[type(record.event)](record.event, record.at, self)
         return entry
 
@@ -129,6 +128,7 @@ def _plan_accepted(event: e.PlanAccepted, at: float, log: ExecutionLog) -> Entry
 
 
 def _run_started(event: e.RunStarted, at: float, log: ExecutionLog) -> Entry:
+    log.run_started_at = at
     return _entry(at, "Run Resumed" if event.resumed else "Run Started", f"Run {event.run}, process {event.pid}")
 
 
@@ -157,13 +157,10 @@ def _task_started(event: e.TaskStarted, at: float, log: ExecutionLog) -> Entry:
 
 
 def _task_completed(event: e.TaskCompleted, at: float, log: ExecutionLog) -> Entry:
-    return _entry(
-        at,
-        f"{log.label(event.task)} Completed",
-        f"Taken over from session {code(event.reused_from)}" if event.reused_from else "",
-        f"Duration: {duration(event.duration)}",
-        "Output saved" if has_result(event) else "",
-    )
+    origin = f"- Taken over from session {code(event.reused_from)}\n" if event.reused_from else ""
+    saved = "- Output saved\n" if has_result(event) else ""
+    body = f"{origin}- Duration: {duration(event.duration)}\n{saved}"
+    return Entry(at, f"{log.label(event.task)} Completed", body)
 
 
 def has_result(event: e.TaskCompleted) -> bool:

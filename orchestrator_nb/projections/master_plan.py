@@ -9,7 +9,7 @@ from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState
 from orchestrator_nb.projections.execution_log import ExecutionLog
-from orchestrator_nb.projections.text import code, inline, row, table
+from orchestrator_nb.projections.text import code, inline, table
 from orchestrator_nb.projections.words import STATUS_LABELS, count, duration, some, timestamp
 
 _COLUMNS = ("Agent", "Task", "Title", "Priority", "Status", "Dependencies", "Duration", "Attempts")
@@ -21,11 +21,13 @@ class StatusTable:
     """S1's status table. A row is written anew only after its task has changed (`touch`)."""
 
     def __init__(self) -> None:
+        self._names: list[str] = []
         self._rows: list[bytes] = []
         self._stale: set[int] = set()
 
     def accept(self, plan: Plan) -> None:
         """Start over with the tasks of `plan`."""
+        self._names = [inline(task.id) for task in plan.tasks]
         self._rows = [b""] * len(plan)
         self._stale = set(range(len(plan)))
 
@@ -42,21 +44,15 @@ class StatusTable:
         return b"".join([table(_COLUMNS, ()).encode(), *self._rows])
 
     def _row(self, plan: Plan, task: TaskState) -> str:
-        spec = plan.tasks[task.index]
-        parents = [plan.tasks[parent].id for parent in plan.graph.parents[task.index][:_NAMED]]
-        cells = row(
-            (
-                agent_label(task.number),
-                inline(task.id),
-                inline(spec.label),
-                f"P{plan.ranks[task.index]}",
-                STATUS_LABELS[task.status],
-                some([inline(parent) for parent in parents], _NAMED, len(plan.graph.parents[task.index])) or "–",
-                duration(task.duration) if task.duration is not None and task.status.settled else "–",
-                str(task.attempt),
-            )
+        index, names = task.index, self._names
+        title = plan.tasks[index].title
+        parents = plan.graph.parents[index]
+        behind = some([names[parent] for parent in parents[:_NAMED]], _NAMED, len(parents)) if parents else "–"
+        spent = duration(task.duration) if task.duration is not None and task.status.settled else "–"
+        return (
+            f"| {agent_label(task.number)} | {names[index]} | {inline(title) if title else names[index]} "
+            f"| P{plan.ranks[index]} | {STATUS_LABELS[task.status]} | {behind} | {spent} | {task.attempt} |\n"
         )
-        return f"{cells}\n"
 
 
 def master_plan(state: State, status_table: StatusTable, log: ExecutionLog) -> bytes:

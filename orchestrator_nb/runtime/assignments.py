@@ -20,6 +20,9 @@ from orchestrator_nb.core.values import Reference, fill
 from orchestrator_nb.errors import BadReference
 from orchestrator_nb.runtime.results import read_result
 
+#: Looked up once: see `core.tasks.WAITING`.
+_DATA = DependencyKind.DATA
+
 
 class Assigner:
     """Makes assignments for one run."""
@@ -106,7 +109,7 @@ class Assigner:
         if assignment.inputs:
             identity.append({name: _content_hash(Path(path)) for name, path in assignment.inputs.items()})
         if spec.dependencies:
-            identity.append([self._upstream_hash(d.task) for d in spec.dependencies if d.kind is DependencyKind.DATA])
+            identity.append([self._upstream_hash(d.task) for d in spec.dependencies if d.kind is _DATA])
         if assignment.run.params and (work.command is not None or work.notebook or spec.isolate == "process"):
             identity.append(dict(assignment.run.params))  # a process finds them all in its environment
         encoded = msgspec.json.encode(identity, enc_hook=str)
@@ -133,6 +136,8 @@ class Assigner:
 
 def has_references(spec: Task, work: Work) -> bool:
     """Whether anything in the task or its work may hold a ``${...}`` or a ``$$`` that has to be substituted."""
+    if not (work.prompt or work.command or work.parameters or work.notebook or spec.checks or spec.cwd):
+        return False
     texts = [text for text in (work.prompt, work.notebook, spec.cwd) if text]
     if isinstance(work.command, tuple):
         texts.extend(work.command)

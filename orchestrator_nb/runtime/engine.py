@@ -78,7 +78,7 @@ class Engine:
                 plan = self.plan_of(record.event) if isinstance(record.event, e.PlanAccepted) else None
                 self.state.apply(record, plan)
                 shown.apply(record, plan)
-                self._writer([record], shown, False)
+                self._writer.follow(record, shown)
 
             self.log = EventLog.open(
                 directory.log_path,

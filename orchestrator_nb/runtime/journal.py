@@ -36,16 +36,17 @@ class Journal:
         Raises `OrchestratorError` if one cannot be written (no JSON, too large), `IllegalTransition` if the state
         refuses one; what stood before it in `events` has happened then.
         """
-        if not self._records:
+        records, bodies = self._records, self._bodies
+        if not records:
             self._at = self._clock()
-        seq = self._log.seq + len(self._records)
+        seq = self._log.seq + len(records)
         for event in events:
             seq += 1
             record = Record(seq, self._at, event)
             body = encoded(record)
             self.state.apply(record, plan, now)
-            self._records.append(record)
-            self._bodies.append(body)
+            records.append(record)
+            bodies.append(body)
 
     def commit(self, plan: Plan | None = None) -> None:
         """Write what was applied. Raises `StorageError` if the log cannot take it: then the run is over."""

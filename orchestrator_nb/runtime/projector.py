@@ -16,20 +16,21 @@ _FOLDERS = ("", "artifacts", "status", "agent_tasks", "logs", "pids")
 
 
 class FileWriter:
-    """The publisher's projector: takes records in, and on `force` writes what they changed."""
+    """The publisher's projector."""
 
     def __init__(self, root: Root, settings: Settings) -> None:
         self._root = root
         self._cap = settings.result_cap
         self._files = Files(lambda artifact: root.read_bytes(artifact.path, max(self._cap, artifact.size)))
 
-    def __call__(self, records: list[Record], state: State, force: bool) -> None:
-        """Take `records` in, `state` being what they led to; with `force` write the files that differ."""
-        for record in records:
-            self._files.apply(record, state)
-        if force:
-            for path, content in self._files.changed():
-                self._write(path, content)
+    def follow(self, record: Record, state: State) -> None:
+        """Note what `record` changes; `state` has just taken it in."""
+        self._files.apply(record, state)
+
+    def write(self) -> None:
+        """Write the files that differ from what was written before. Raises `StorageError`."""
+        for path, content in self._files.changed():
+            self._write(path, content)
 
     def rewrite(self) -> list[str]:
         """Write every derived file anew; what a person changed is kept beside it as ``.edited``. Returns the paths."""

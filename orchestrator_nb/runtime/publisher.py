@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from orchestrator_nb.core.events import Record
 from orchestrator_nb.core.models import Plan
@@ -18,16 +19,24 @@ from orchestrator_nb.core.state import State
 from orchestrator_nb.errors import OrchestratorError
 
 Subscriber = Callable[[list[Record]], None]
-#: Takes the records and the state after them; `force` asks it to write what it holds back.
-Projector = Callable[[list[Record], State, bool], None]
+
+
+class Projector(Protocol):
+    """Makes files from what is published."""
+
+    def follow(self, record: Record, state: State) -> None:
+        """Note what `record` changes; `state` has just taken it in."""
+
+    def write(self) -> None:
+        """Write what was noted. Raises `OrchestratorError` or `OSError` for what could not be written."""
 
 
 class Publisher:
     """The published side of one run."""
 
-    def __init__(self, state: State, project: Projector | None, interval: float = 0.5) -> None:
+    def __init__(self, state: State, projector: Projector | None, interval: float = 0.5) -> None:
         self._state = state
-        self._project = project
+        self._projector = projector
         self._interval = interval
         self._offered: deque[tuple[list[Record], Plan | None]] = deque()
         self._synced = 0
@@ -94,10 +103,10 @@ class Publisher:
             self._wake.clear()
             pending = self._take() or pending
             if pending and time.monotonic() >= written_at + self._interval:
-                self._write([], force=True)
+                self._write()
                 written_at, pending = time.monotonic(), False
         self._take()
-        self._write([], force=True)
+        self._write()
 
     def _take(self) -> bool:
         """Fold and publish the synced records; True if there were any."""
@@ -107,7 +116,8 @@ class Publisher:
                 records, plan = self._offered.popleft()
                 for record in records:
                     self._state.apply(record, plan)
-                    self._write([record], force=False)
+                    if self._projector is not None:
+                        self._projector.follow(record, self._state)
                 batch += records
             subscribers = list(self._subscribers)
         if batch:
@@ -118,11 +128,11 @@ class Publisher:
                     self._note(error)
         return bool(batch)
 
-    def _write(self, records: list[Record], force: bool) -> None:
-        if self._project is None:
+    def _write(self) -> None:
+        if self._projector is None:
             return
         try:
-            self._project(records, self._state, force)
+            self._projector.write()
         except (OrchestratorError, OSError) as error:
             self._note(error)
 

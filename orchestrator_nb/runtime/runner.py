@@ -208,9 +208,9 @@ class Runner:
             if self.state.ready and not self.state.stopping and (trouble := self._room_on_disk()):
                 self._journal.apply([e.WarningRaised(trouble), e.StopRequested("orchestrator", trouble)], now)
             starts = admit(self.state, self.admission, now)
-            if not starts:
+            events = self._start(starts, now, assignments) if starts else []
+            if not events:
                 break
-            events = self._start(starts, now, assignments)
         self._journal.commit()
         if assignments:
             self._queue.extend(assignments)
@@ -285,7 +285,8 @@ class Runner:
                 try:
                     execution = await self._executor.execute(assignment)
                     self._inbox.append(completion(assignment, execution))
-                    self._inbox += [e.WarningRaised(warning, task.id) for warning in execution.warnings]
+                    if execution.warnings:
+                        self._inbox += [e.WarningRaised(warning, task.id) for warning in execution.warnings]
                 except asyncio.CancelledError:
                     if self._closing:
                         raise

@@ -274,6 +274,17 @@ def test_any_plan_can_be_checked(raw: dict[str, Any]) -> None:
         assert fault.path == () or fault.path[0] in Plan.model_fields
 
 
+def test_bad_references_are_found_beside_text_that_cannot_be_written() -> None:
+    found = faults({"id": "a", "title": "\ud800", "command": ["x", "${params.no}"]})
+    assert [fault.key for fault in found] == ["command[1]", "title"]
+
+
+def test_cycles_are_found_beside_unknown_dependencies() -> None:
+    found = said({"id": "a", "dependencies": ["b", "no"]}, {"id": "b", "dependencies": ["a"]})
+    assert any("unknown dependency 'no'" in fault for fault in found)
+    assert any("cycle: a -> b -> a" in fault for fault in found)
+
+
 @given(dags(max_nodes=20), st.booleans())
 def test_any_sound_graph_passes(parents: list[list[int]], topology: bool) -> None:
     assert not said(

@@ -29,14 +29,31 @@ def test_nothing_is_published_before_it_is_synced() -> None:
     publisher.close()
 
 
+class Projector:
+    """Keeps the numbers of the records that it follows, and "writes" them; or fails to."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        self.trouble = trouble
+        self.followed: list[tuple[int, int]] = []
+        self.written: list[tuple[int, int]] = []
+
+    def follow(self, record: e.Record, state: State) -> None:
+        self.followed.append((record.seq, state.seq))
+
+    def write(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        self.written = list(self.followed)
+
+
 def test_closing_publishes_and_writes_the_rest() -> None:
-    written: list[int] = []
-    publisher = Publisher(State(), lambda records, state, force: written.append(state.seq) if force else None, 60.0)
+    projector = Projector()
+    publisher = Publisher(State(), projector, 60.0)
     publisher.start()
-    publisher.offer([record(1)], None)
-    publisher.synced(1)
+    publisher.offer([record(1), record(2)], None)
+    publisher.synced(2)
     publisher.close()
-    assert written[-1] == 1
+    assert projector.written == [(1, 1), (2, 2)]  # each with the state that it led to
 
 
 def test_a_subscriber_can_leave() -> None:
@@ -53,11 +70,7 @@ def test_a_subscriber_can_leave() -> None:
 
 
 def test_trouble_with_files_is_told_once_and_stops_nothing() -> None:
-    def project(records: list[e.Record], state: State, force: bool) -> None:
-        if force:
-            raise StorageError("no room")
-
-    publisher = Publisher(State(), project, 0.0)
+    publisher = Publisher(State(), Projector(StorageError("no room")), 0.0)
     publisher.start()
     for seq in (1, 2):
         publisher.offer([record(seq)], None)

@@ -14,6 +14,7 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.errors import CommandRefused, RunError, RunFailed, RunNotFinished
 from orchestrator_nb.planning.builder import PlanBuilder
 from orchestrator_nb.runtime.orchestrator import Orchestrator
+from orchestrator_nb.runtime.run import Run
 from tests.runtime.waiting import asks, plan, statuses, until
 
 HUMAN = {"id": "q", "agent": "human", "prompt": "Go?"}
@@ -60,18 +61,21 @@ def test_it_can_be_awaited_in_any_loop_and_by_several(orchestrator: Orchestrator
 
 def test_waiting_inside_a_task_of_the_run_is_refused(orchestrator: Orchestrator) -> None:
     caught: list[BaseException] = []
+    runs: list[Run] = []
     build = PlanBuilder("inside")
 
     @build.task
     async def impatient() -> None:
+        while not runs:
+            await asyncio.sleep(0.001)
         try:
-            run.wait()
+            runs[0].wait()
         except RunError as error:
             caught.append(error)
 
     impatient()
-    run = orchestrator.run(build)
-    run.wait(20)
+    runs.append(orchestrator.run(build))
+    runs[0].wait(20)
     assert "wait for ever" in str(caught[0])
 
 

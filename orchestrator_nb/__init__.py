@@ -29,6 +29,7 @@ _PLACES = {
     "Session": "orchestrator_nb.runtime.session",
     "Task": "orchestrator_nb.core.models",
     "TaskContext": "orchestrator_nb.agents.function",
+    "allow_nested_loops": "orchestrator_nb.jupyter.nested",
     "compare": "orchestrator_nb.runtime.compare",
     "orchestrate": "orchestrator_nb.runtime.orchestrator",
 }
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from orchestrator_nb.core.models import Plan, Task
     from orchestrator_nb.core.reports import Finding, Report
     from orchestrator_nb.errors import OrchestratorError
+    from orchestrator_nb.jupyter.nested import allow_nested_loops
     from orchestrator_nb.planning.builder import PlanBuilder
     from orchestrator_nb.runtime.compare import compare
     from orchestrator_nb.runtime.orchestrator import Orchestrator, orchestrate
@@ -56,6 +58,7 @@ __all__ = [
     "Task",
     "TaskContext",
     "__version__",
+    "allow_nested_loops",
     "compare",
     "orchestrate",
 ]
@@ -68,6 +71,16 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'orchestrator_nb' has no attribute '{name}'") from None
     value = globals()[name] = getattr(import_module(place), name)
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext orchestrator_nb``: the magics (`orchestrator_nb.jupyter.magics`)."""
+    import_module("orchestrator_nb.jupyter.magics").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext orchestrator_nb``."""
+    import_module("orchestrator_nb.jupyter.magics").unload(shell)
 
 
 def __dir__() -> list[str]:

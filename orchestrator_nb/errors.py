@@ -33,6 +33,10 @@ class OrchestratorError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(message or (self.__doc__ or "").strip())
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the message says all, where it was raised says nothing to whoever reads it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class PlanError(OrchestratorError):
     """The plan cannot be accepted."""

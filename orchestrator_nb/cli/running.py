@@ -151,6 +151,8 @@ def watch(
 
 def given_params(param: list[str] | None, params_file: Path | None) -> dict[str, Any]:
     """The values that were given: those of the file, then those of ``-p``. Raises `ParameterError`."""
+    from orchestrator_nb.core.params import named
+
     values: dict[str, Any] = {}
     if params_file is not None:
         from orchestrator_nb.planning.documents import read_document
@@ -161,9 +163,4 @@ def given_params(param: list[str] | None, params_file: Path | None) -> dict[str,
         if not isinstance(document.value, dict):
             raise ParameterError(f"{params_file}: write a mapping of parameters' names to their values")
         values.update(document.value)
-    for text in param or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ParameterError(f"-p {text}: write NAME=VALUE")
-        values[name.strip()] = value
-    return values
+    return {**values, **named(param or [])}

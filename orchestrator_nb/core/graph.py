@@ -135,8 +135,10 @@ class Graph:
         return tail
 
     def critical_path(self, weights: Sequence[float] | None = None) -> list[int]:
-        """The heaviest path from a root to a leaf; the first in plan order among equals. Empty for an empty graph."""
-        if not self.ids:
+        """The heaviest path from a root to a leaf; the first in plan order among equals. Empty for an empty graph, and
+        for one with a cycle.
+        """
+        if not self.ids or self.cycle() is not None:
             return []
         tail = self.tails(weights)
         roots = [node for node, parents in enumerate(self.parents) if not parents]

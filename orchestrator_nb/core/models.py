@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from orchestrator_nb import displays
 from orchestrator_nb.core.fields import Attempts, Count, ExitCode, Flag, Id, Name, Number, Output, named, short, type_of
 from orchestrator_nb.core.graph import Graph
 
@@ -358,6 +359,16 @@ class Plan(Model):
         for name in ("graph", "ranks", "demands"):
             copied.__dict__.pop(name, None)
         return copied
+
+    def plot(self, ax: Any = None, **look: Any) -> Any:
+        """Draw the graph with matplotlib: into the axes `ax`, else as a new `Figure`, which is returned.
+
+        `look` is `theme` ("light" or "dark"), `title`, `legend`, `critical` (`projections.figure.Look`).
+        """
+        return displays.front_end().plot_plan(self, ax, **look)
+
+    def _ipython_display_(self) -> None:
+        displays.front_end().show_plan(self)
 
     def __len__(self) -> int:
         return len(self.tasks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -26,6 +26,17 @@ _WHAT = {
     "path": "a path",
     "json": "JSON",
 }
+
+
+def named(texts: Iterable[str]) -> dict[str, str]:
+    """``NAME=VALUE`` as people write it behind ``-p``: the values by name. Raises `ParameterError`."""
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ParameterError(f"-p {text}: write NAME=VALUE")
+        values[name.strip()] = value
+    return values
 
 
 def resolve(params: Mapping[str, Param], given: Mapping[str, Any], *, typed: bool = False) -> dict[str, Any]:

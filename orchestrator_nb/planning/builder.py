@@ -26,6 +26,7 @@ from typing import Any, Unpack, overload
 
 from pydantic import ValidationError
 
+from orchestrator_nb import displays
 from orchestrator_nb.core.checks import check
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.ids import did_you_mean, is_identifier
@@ -162,6 +163,9 @@ class PlanBuilder:
         self._tasks[task.id] = spec.model_copy(update={"dependencies": spec.dependencies + added})
 
     # -- the result ----------------------------------------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        displays.front_end().show_plan(self)
 
     def build(self) -> Plan:
         """The plan, its tasks in an order that respects their dependencies. Raises `PlanError` with all faults."""

@@ -129,7 +129,7 @@ class TaskFunction:
 def arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call by name. Raises `TypeError` as the call itself would."""
     try:
-        signature = inspect.signature(function)
+        signature = _without_context(inspect.signature(function))
     except ValueError:  # some built-ins have none
         if args:
             raise TypeError(f"{function!r} tells no names of its parameters: give them by name") from None
@@ -144,6 +144,16 @@ def arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
         else:
             named[name] = value
     return named
+
+
+def _without_context(signature: inspect.Signature) -> inspect.Signature:
+    """Without the parameter that asks for the task's context: whoever runs the task gives it (`agents.calls`)."""
+    given = [
+        parameter
+        for parameter in signature.parameters.values()
+        if "TaskContext" not in (parameter.annotation, getattr(parameter.annotation, "__name__", ""))
+    ]
+    return signature.replace(parameters=given)
 
 
 def plain(value: Any, what: str) -> Any:

@@ -16,6 +16,7 @@ from orchestrator_nb.projections.layout import GraphView, Layout
 from orchestrator_nb.projections.layout_frame import MARGIN, SMALL, TITLE, Frame, frame, inside
 from orchestrator_nb.projections.layout_glyphs import glyphs
 from orchestrator_nb.projections.layout_lines import CURVED, curved
+from orchestrator_nb.projections.pictures import picture_class
 from orchestrator_nb.projections.theme import DARK, LIGHT, PLAIN, STATUSES, Theme
 
 if TYPE_CHECKING:
@@ -67,13 +68,11 @@ def draw(axes: Axes, layout: Layout, view: GraphView, **look: Unpack[Look]) -> A
 
 
 def _figure(layout: Layout, view: GraphView, scale: float, look: Look) -> Figure:
-    from matplotlib.figure import Figure
-
     around = _frame(layout, view, look)
     pixels = min(scale, sqrt(MOST_PIXELS / (around.width * around.height)))
     dpi = DPI * scale
     size = around.width * pixels / dpi, around.height * pixels / dpi
-    result = Figure(figsize=size, dpi=dpi, facecolor=_theme(look).paper)
+    result = picture_class()(figsize=size, dpi=dpi, facecolor=_theme(look).paper)
     painter = _Painter(result.add_axes((0.0, 0.0, 1.0, 1.0)), layout, view, _theme(look), pixels)
     painter.paint(around, 72 / dpi, critical=look.get("critical", True))
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Glyph(NamedTuple):
 
 
 class Glyphs:
-    """The signs of one font and of those that stand in for it."""
+    """The signs of one font and of those that stand in for it. FreeType's fonts are not for two threads at once."""
 
     def __init__(self, name: str) -> None:
         import matplotlib
@@ -38,6 +39,7 @@ class Glyphs:
         self._fonts = [FT2Font(f"{matplotlib.get_data_path()}/fonts/ttf/{name}.ttf")]
         self._others: Iterator[FT2Font] | None = None
         self._glyphs: dict[str, Glyph] = {}
+        self._loading = Lock()
 
     def path(self, text: str, x: float, y: float, size: float) -> Path:
         """The outline of `text` from x on, with y (downwards) as its base line."""
@@ -46,7 +48,9 @@ class Glyphs:
 
         vertices, codes, at = [], [], 0.0
         for sign in text:
-            glyph = self._glyphs.get(sign) or self._load(sign)
+            if (glyph := self._glyphs.get(sign)) is None:
+                with self._loading:
+                    glyph = self._load(sign)
             if len(glyph.codes):
                 vertices.append(glyph.vertices + np.array((at, 0.0)))
                 codes.append(glyph.codes)

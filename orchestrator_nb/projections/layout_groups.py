@@ -13,12 +13,12 @@ THRESHOLD = 500
 #: Most groups that levels are put into.
 MOST_LEVELS = 60
 #: The order in which a group's tasks are counted.
-_DONE_FIRST = (
+DONE_FIRST = (
     "completed", "skipped", "cancelled", "running", "retrying", "awaiting_approval", "awaiting_review",
     "awaiting_quota", "pending", "waiting", "blocked", "failed",
 )  # fmt: skip
 #: The status of a group: the first of these that one of its tasks has.
-_FOREMOST = (
+FOREMOST = (
     "failed", "awaiting_approval", "awaiting_review", "awaiting_quota", "retrying", "running", "blocked", "cancelled",
     "pending", "waiting", "skipped", "completed",
 )  # fmt: skip
@@ -33,22 +33,23 @@ def collapse_by_phase(view: GraphView, threshold: int = THRESHOLD) -> GraphView:
     """
     if len(view.nodes) <= threshold:
         return view
-    graph = _graph(len(view.nodes), [(source, target) for source, target, _ in view.edges])
-    for names in _groupings(view, graph, threshold):
-        groups = _without_circles(names, graph)
+    graph = graph_of(len(view.nodes), [(source, target) for source, target, _ in view.edges])
+    for names in groupings(view, graph, threshold):
+        groups = without_circles(names, graph)
         if 1 < len(set(groups)) <= threshold:
             return _grouped(view, groups)
     return _grouped(view, [("All tasks", 0)] * len(view.nodes))
 
 
-def _graph(count: int, edges: Sequence[tuple[int, int]]) -> Graph:
+def graph_of(count: int, edges: Sequence[tuple[int, int]]) -> Graph:
+    """The graph of `count` nodes with these edges."""
     upstream: list[list[str]] = [[] for _ in range(count)]
     for source, target in edges:
         upstream[target].append(str(source))
     return Graph([str(index) for index in range(count)], upstream)
 
 
-def _groupings(view: GraphView, graph: Graph, threshold: int) -> Iterator[list[str]]:
+def groupings(view: GraphView, graph: Graph, threshold: int) -> Iterator[list[str]]:
     """The name of each node's group, in one way after another."""
     titles = dict(view.phases)
     if any(node.phase for node in view.nodes):
@@ -66,7 +67,7 @@ def _groupings(view: GraphView, graph: Graph, threshold: int) -> Iterator[list[s
     yield names
 
 
-def _without_circles(names: Sequence[str], graph: Graph) -> list[tuple[str, int]]:
+def without_circles(names: Sequence[str], graph: Graph) -> list[tuple[str, int]]:
     """Groups as (name, stretch): one stretch, or as many as keep every edge from pointing back."""
     order = {name: index for index, name in enumerate(dict.fromkeys(names))}
     edges = {
@@ -75,7 +76,7 @@ def _without_circles(names: Sequence[str], graph: Graph) -> list[tuple[str, int]
         for name in {names[child] for child in children}
         if names[node] != name
     }
-    if _graph(len(order), sorted(edges)).cycle() is None:
+    if graph_of(len(order), sorted(edges)).cycle() is None:
         return [(name, 0) for name in names]
     stretch = [0] * len(names)
     for node in graph.order():
@@ -111,9 +112,9 @@ def _grouped(view: GraphView, groups: Sequence[tuple[str, int]]) -> GraphView:
 
 def _group(label: str, tasks: Sequence[Node]) -> Node:
     counts = Counter(task.status for task in tasks)
-    status = next((status for status in _FOREMOST if counts[status]), "")
+    status = next((status for status in FOREMOST if counts[status]), "")
     failed = [task.id for task in tasks if task.status == "failed"]
     note = f"failed: {', '.join(failed[:5])}{', …' if len(failed) > 5 else ''}" if failed else ""
-    ordered = [(status, counts.pop(status)) for status in _DONE_FIRST if status in counts]
+    ordered = [(status, counts.pop(status)) for status in DONE_FIRST if status in counts]
     rest = sum(counts.values())
     return Node(label, status=status, note=note, counts=(*ordered, *([("", rest)] if rest else [])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -105,13 +105,13 @@ def time_left(state: State, now: float) -> float | None:
     if plan is None or state.run is None or state.ended is not None:
         return None
     left = [0.0] * len(plan)
-    usual = _usual_durations(state, plan)
+    usual = usual_durations(state, plan)
     for task in state.by_index:
         if task.settled:
             continue
         if task.status in _WAITING_FOR_PEOPLE:
             return None
-        expected = _expected(plan.tasks[task.index], task, usual)
+        expected = expected_duration(plan.tasks[task.index], task, usual)
         if expected is None:
             return None
         left[task.index] = _remaining(task, expected, now)
@@ -124,8 +124,8 @@ def time_left(state: State, now: float) -> float | None:
 _WAITING_FOR_PEOPLE = (TaskStatus.AWAITING_APPROVAL, TaskStatus.AWAITING_QUOTA, TaskStatus.AWAITING_REVIEW)
 
 
-def _usual_durations(state: State, plan: Plan) -> dict[str, float]:
-    """The middle duration of completed tasks, by kind of agent."""
+def usual_durations(state: State, plan: Plan) -> dict[str, float]:
+    """The middle duration of completed tasks in seconds, by kind of agent. Linear in the plan."""
     durations: dict[str, list[float]] = {}
     for task in state.by_index:
         if task.status is TaskStatus.COMPLETED and task.duration is not None and not task.reused_from:
@@ -133,7 +133,8 @@ def _usual_durations(state: State, plan: Plan) -> dict[str, float]:
     return {kind: median(values) for kind, values in durations.items()}
 
 
-def _expected(spec: Task, task: TaskState, usual: dict[str, float]) -> float | None:
+def expected_duration(spec: Task, task: TaskState, usual: Mapping[str, float]) -> float | None:
+    """Seconds that the task's next or present attempt should take; `usual` are `usual_durations`."""
     told = spec.parameters.get("duration") if spec.kind == "simulated" else None
     if isinstance(told, int | float):
         return float(told)

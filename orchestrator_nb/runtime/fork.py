@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from orchestrator_nb.core import events as e
+from orchestrator_nb.core.checks import check
+from orchestrator_nb.core.faults import refuse
+from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.ports import RunContext
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
-from orchestrator_nb.errors import OrchestratorError
+from orchestrator_nb.errors import OrchestratorError, PlanError
+from orchestrator_nb.planning.handles import plain
 from orchestrator_nb.runtime.assignments import Assigner
 
 if TYPE_CHECKING:
     from orchestrator_nb.runtime.engine import Engine
     from orchestrator_nb.runtime.session import Session
+
+
+def with_parameters(plan: Plan, task_id: str, parameters: Mapping[str, Any], agents: Collection[str]) -> Plan:
+    """`plan` with `parameters` put over those of one task, name by name.
+
+    Raises `PlanError` with all faults if they are no JSON values, or if the plan makes no sense with them.
+    """
+    if not isinstance(parameters, Mapping):
+        raise PlanError(f"parameters must be a mapping from names to values, not {type(parameters).__name__}")
+    tasks = list(plan.tasks)
+    index = plan.graph.index[task_id]
+    merged = {**tasks[index].parameters, **plain(parameters, "parameters")}
+    tasks[index] = tasks[index].model_copy(update={"parameters": merged})
+    changed = plan.model_copy(update={"tasks": tuple(tasks)})
+    refuse(check(changed, agents=agents))
+    return changed
 
 
 def reuse(engine: Engine, parent: Session, task_id: str, run: RunContext) -> list[str]:

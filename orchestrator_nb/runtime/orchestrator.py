@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator_nb import __version__
+from orchestrator_nb import __version__, displays
 from orchestrator_nb.agents.registry import Registry
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.changes import differences
@@ -17,7 +17,7 @@ from orchestrator_nb.errors import PlanChanged
 from orchestrator_nb.planning.loaded import LoadedPlan
 from orchestrator_nb.planning.sources import plan_from
 from orchestrator_nb.runtime.engine import Engine
-from orchestrator_nb.runtime.fork import reuse
+from orchestrator_nb.runtime.fork import reuse, with_parameters
 from orchestrator_nb.runtime.loop import submit
 from orchestrator_nb.runtime.plans import resolve_params
 from orchestrator_nb.runtime.preflight import preflight
@@ -146,12 +146,13 @@ class Orchestrator:
             loaded.require(), values, base=loaded.base, cwd=Path(accepted.cwd), source=loaded.source, again=again
         )
 
-    def fork(
+    def fork(  # noqa: PLR0913 - options of a run
         self,
         session: str | Path | None,
         task: str,
         params: Mapping[str, Any] | None = None,
         *,
+        parameters: Mapping[str, Any] | None = None,
         jobs: int | None = None,
         output: str | Path | None = None,
         functions: Functions | None = None,
@@ -159,18 +160,24 @@ class Orchestrator:
         """Start a new session from an old one in which `task`, and what depends on it, runs again.
 
         Finished tasks whose fingerprint is unchanged are taken over with their results; lineage is in the log.
-        Raises `CommandRefused` for an unknown task, `ParameterError` for bad `params`.
+        `params` are values of the plan's parameters, `parameters` are put over the task's own, name by name.
+        Raises `CommandRefused` for an unknown task, `ParameterError` for bad `params`, `PlanError` or `AgentError` for
+        bad `parameters`.
         """
         parent = Session.open(session, self.settings)
         parent.task(task)
-        _ = parent.plan
+        plan = parent.plan
         accepted = parent.state.accepted
         assert accepted is not None
+        source = accepted.source
+        if parameters:
+            plan = with_parameters(plan, task, parameters, Registry())
+            source = f"session {parent.id} with other parameters for {task}"  # the file says something else
         base, cwd = Path(accepted.base), Path(accepted.cwd)
-        values = resolve_params(parent.plan, params or {}, base=base, cwd=Path.cwd(), earlier=accepted.params)
+        values = resolve_params(plan, params or {}, base=base, cwd=Path.cwd(), earlier=accepted.params)
         engine = self._begin(functions or {}, parent.id, task)
         with _discarded_on_error(engine):
-            engine.accept(parent.plan, values, base=base, cwd=cwd, source=accepted.source)
+            engine.accept(plan, values, base=base, cwd=cwd, source=source)
             reuse(engine, parent, task, engine.context())
             preflight(engine.state, engine.context(), Registry())
         return self._go(engine, jobs, output)
@@ -212,10 +219,33 @@ def _released_on_error(engine: Engine) -> Iterator[None]:
         raise
 
 
-def orchestrate(plan: Any, params: Mapping[str, Any] | None = None, **options: Any) -> Run:
-    """Start `plan` and return its `Run`: short for ``Orchestrator().run(...)``, with the same arguments.
+def orchestrate(plan: Any, params: Mapping[str, Any] | None = None, *, show: bool = True, **options: Any) -> Run:
+    """Start `plan` and return its `Run`, shown as where the code runs allows.
+
+    In a notebook that somebody looks at, the cell returns at once and holds the live view. In a headless one
+    (papermill, nbconvert) it waits until the run is over, or waits for people only, and holds what a reader needs. In
+    a terminal and in a script it returns at once.
+
+    Args:
+        plan: As for `Orchestrator.run`.
+        params: Values of the plan's parameters.
+        show: False for neither display nor waiting.
+        options: As for `Orchestrator.run`; and `again=True` starts a second run from a cell whose first one still goes
+            on, where else that one is shown again.
+
+    Raises:
+        OrchestratorError: As `Orchestrator.run`.
 
     >>> run = orchestrate("pipelines/code_review.yaml", params={"target": "src"})  # doctest: +SKIP
     >>> run.wait().result  # doctest: +SKIP
     """
-    return Orchestrator().run(plan, params, **options)
+    again = options.pop("again", False)
+    if not (show and displays.in_ipython()):
+        return Orchestrator().run(plan, params, **options)
+    front_end = displays.front_end()
+    if not again and (earlier := front_end.going_on_in_this_cell(plan, params)) is not None:
+        run: Run = earlier
+    else:
+        run = Orchestrator().run(plan, params, **options)
+    front_end.started(run)
+    return run

@@ -7,24 +7,37 @@ import concurrent.futures
 import contextlib
 import queue
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
+from orchestrator_nb import displays
 from orchestrator_nb.core.events import Record
 from orchestrator_nb.core.models import Plan
+from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import CommandRefused, RunError, RunFailed, RunNotFinished
 from orchestrator_nb.projections.explain import Explanation, explain
 from orchestrator_nb.runtime.engine import Engine
+from orchestrator_nb.runtime.exploring import Explorable
 from orchestrator_nb.runtime.loop import library_loop, on_library_loop
+from orchestrator_nb.runtime.task_view import find_task
 from orchestrator_nb.storage.inbox import Reply, Request, Verb
+from orchestrator_nb.storage.settings import Settings
+from orchestrator_nb.storage.workspace import SessionDir
 
 #: Seconds that a verb may wait for the run's loop.
 ANSWER_TIMEOUT = 10.0
+#: Seconds within which a kernel hears of an interrupt while a cell awaits the run.
+TICK = 0.1
+
+_runs: WeakValueDictionary[Path, Run] = WeakValueDictionary()
 
 
-class Run:
+class Run(Explorable):
     """A plan being run by this process. It goes on in a thread of its own; every method returns at once but `wait`.
 
     Wait with `run.wait()` in a script or a cell, or with ``await run`` in a loop of your own.
@@ -34,6 +47,13 @@ class Run:
         self._engine = engine
         self._future = future
         self.results = Results(self)
+        _runs[self.path] = self
+
+    @classmethod
+    def of_session(cls, path: Path) -> Run | None:
+        """The run of the session at `path`, if this process is running it now."""
+        run = _runs.get(path)
+        return run if run is not None and not run.done else None
 
     def __repr__(self) -> str:
         with self._engine.publisher.reading() as state:
@@ -51,6 +71,16 @@ class Run:
     def path(self) -> Path:
         """The session's directory."""
         return self._engine.directory.path
+
+    @property
+    def directory(self) -> SessionDir:
+        """Where everything in the session's directory lies."""
+        return self._engine.directory
+
+    @property
+    def settings(self) -> Settings:
+        """The settings it was started with."""
+        return self._engine.settings
 
     @property
     def plan(self) -> Plan:
@@ -71,7 +101,7 @@ class Run:
         """Whether the run is over."""
         return self._future.done()
 
-    def state(self) -> Any:
+    def state(self) -> AbstractContextManager[State]:
         """A context that holds the published state still while it is read: ``with run.state() as state: ...``."""
         return self._engine.publisher.reading()
 
@@ -79,6 +109,30 @@ class Run:
         """Why the task has not started, or what became of it."""
         with self._engine.publisher.reading() as state:
             return explain(state, task_id, self._engine.admission)
+
+    def _reading(self) -> AbstractContextManager[State]:
+        return self._engine.publisher.reading()
+
+    def _is_running(self) -> bool:
+        return not self.done
+
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """The functions that were handed in, by name."""
+        return self._engine.functions
+
+    # -- display -------------------------------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> Any:
+        """The run as a notebook shows it (`jupyter.view.View`), and its parts: `run.view.graph`, ..."""
+        return displays.front_end().view_of(self)
+
+    def show(self) -> None:
+        """Show it: live in a notebook, as text in a terminal; once it has finished, as what stays of it."""
+        displays.front_end().show(self)
+
+    def _ipython_display_(self) -> None:
+        self.show()
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 
@@ -95,10 +149,11 @@ class Run:
         while True:
             try:
                 self._future.result(timeout)
+                self._waited()
                 return self
             except KeyboardInterrupt:
                 if "ipykernel" in sys.modules:
-                    print(f"The run goes on. To stop it: run.stop(), or 'orchestrate stop {self.id}'.")  # noqa: T201
+                    self._say_that_it_goes_on()
                     raise
                 interrupts += 1
                 with contextlib.suppress(CommandRefused, RunError):  # it may be ending already
@@ -112,8 +167,36 @@ class Run:
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> Run:
-        await asyncio.shield(asyncio.wrap_future(self._future))
+        with self._interruptible():
+            await asyncio.shield(asyncio.wrap_future(self._future))
+        self._waited()
         return self
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """In a kernel, an interrupt ends the waiting at once, and is told that it ends nothing else.
+
+        It cancels the cell's task, but ipykernel's signal handler does not wake the loop to do so: a tick does.
+        """
+        if "ipykernel" not in sys.modules:
+            yield
+            return
+        ticking = asyncio.ensure_future(_tick())
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._say_that_it_goes_on()
+            raise
+        finally:
+            ticking.cancel()
+
+    def _say_that_it_goes_on(self) -> None:
+        print(f"The run goes on. To stop it: run.stop(), or 'orchestrate stop {self.id}'.")  # noqa: T201
+
+    def _waited(self) -> None:
+        """A headless notebook keeps only what the cell that waited shows."""
+        if displays.in_ipython() and displays.loaded():
+            displays.front_end().waited(self)
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -138,7 +221,7 @@ class Run:
         Raises `KeyError` for an unknown task, `RunFailed` if it has not completed.
         """
         with self._engine.publisher.reading() as state:
-            task = state.tasks[task_id]
+            task = find_task(state, task_id)
             if task.status is not TaskStatus.COMPLETED:
                 why = f": {task.error}" if task.error else ""
                 raise RunFailed(f"task '{task_id}' has no result, it is {task.status}{why}")
@@ -148,44 +231,57 @@ class Run:
 
     def pause(self, by: str = "") -> None:
         """No new task starts; running ones go on."""
-        self._obey("pause", by=by)
+        self.tell("pause", by=by)
 
     def resume(self, by: str = "") -> None:
         """Go on after a pause."""
-        self._obey("resume", by=by)
+        self.tell("resume", by=by)
 
     def stop(self, by: str = "", reason: str = "") -> None:
         """No new task starts; the run ends when the running ones have. Resumable."""
-        self._obey("stop", by=by, reason=reason)
+        self.tell("stop", by=by, reason=reason)
 
     def halt(self, by: str = "", reason: str = "") -> None:
         """Emergency: running tasks are ended too (TERM, then KILL). Resumable."""
-        self._obey("halt", by=by, reason=reason)
+        self.tell("halt", by=by, reason=reason)
 
     def cancel(self, task_id: str, by: str = "", reason: str = "") -> None:
         """End one task for good."""
-        self._obey("cancel", task=task_id, by=by, reason=reason)
+        self.tell("cancel", task=task_id, by=by, reason=reason)
 
     def retry(self, task_id: str, by: str = "") -> None:
         """Run a task again that failed or was cancelled."""
-        self._obey("retry", task=task_id, by=by)
+        self.tell("retry", task=task_id, by=by)
 
     def approve(self, checkpoint: str, answer: Any = None, by: str = "") -> None:
         """Answer a checkpoint (its id, or its task's) with yes."""
-        self._obey("approve", checkpoint=checkpoint, answer=answer, by=by)
+        self.tell("approve", checkpoint=checkpoint, answer=answer, by=by)
 
     def reject(self, checkpoint: str, reason: str, by: str = "") -> None:
         """Answer a checkpoint with no."""
-        self._obey("reject", checkpoint=checkpoint, reason=reason, by=by)
+        self.tell("reject", checkpoint=checkpoint, reason=reason, by=by)
 
-    def _obey(self, verb: Verb, **fields: Any) -> None:
-        """Carry out a verb on the loop. Raises `CommandRefused` as the runner does, `RunError` if the run is over."""
+    def tell(self, verb: Verb, **fields: Any) -> str:
+        """Carry out a verb on the run's loop; returns what was done in words. The verbs above are short for it.
+
+        Args:
+            verb: pause, resume, stop, halt, cancel, retry, approve or reject.
+            fields: As in `storage.inbox.Request`: `task`, `checkpoint`, `answer`, `reason`, `by`, and with
+                `subject_sha256` the hash of what was shown to who approves.
+
+        Raises:
+            CommandRefused: It makes no sense now; the message says why.
+            RunError: The run is over.
+        """
         reply: concurrent.futures.Future[Reply] = concurrent.futures.Future()
         request = Request(id="", at=0.0, verb=verb, **fields)
+        told_at: list[int] = []
 
         def obey() -> None:
             try:
-                reply.set_result(self._engine.obey(request))
+                answered = self._engine.obey(request)
+                told_at.append(self._engine.state.seq)
+                reply.set_result(answered)
             except BaseException as error:  # noqa: BLE001 - handed to the caller
                 reply.set_exception(error)
 
@@ -205,12 +301,28 @@ class Run:
             ) from None
         if not answer.ok:
             raise CommandRefused(answer.message)
+        if not on_library_loop():
+            self._await_published(told_at[0])
+        return answer.message
+
+    def _await_published(self, seq: int) -> None:
+        """Wait until `seq` is on stable storage and can be read: an answer survives, and the next line sees it."""
+        deadline = time.monotonic() + ANSWER_TIMEOUT
+        while not self._future.done() and time.monotonic() < deadline:
+            with self._engine.publisher.reading() as state:
+                if state.seq >= seq:
+                    return
+            time.sleep(0.002)
 
     # -- events --------------------------------------------------------------------------------------------------------
 
     def subscribe(self, subscriber: Callable[[list[Record]], None]) -> Callable[[], None]:
         """Call `subscriber` with every batch of durable records, from a thread of the run; returns its removal."""
         return self._engine.publisher.subscribe(subscriber)
+
+    def on_done(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the run is over, in some thread; at once if it is."""
+        self._future.add_done_callback(lambda _: callback())
 
     def __iter__(self) -> Iterator[Record]:
         """Every record of the session, the past ones first, then as they happen, until the run is over."""
@@ -246,13 +358,22 @@ class Run:
             for record in await asyncio.to_thread(lambda: list(self._engine.past_records())):
                 last = record.seq
                 yield record
-            while (batch := await inbox.get()) is not None:
+            while (batch := await self._next(inbox)) is not None:
                 for record in batch:
                     if record.seq > last:
                         last = record.seq
                         yield record
         finally:
             remove()
+
+    async def _next(self, inbox: asyncio.Queue[list[Record] | None]) -> list[Record] | None:
+        with self._interruptible():
+            return await inbox.get()
+
+
+async def _tick() -> None:
+    while True:  # noqa: ASYNC110 - it waits for nothing
+        await asyncio.sleep(TICK)
 
 
 class Results(Mapping[str, Any]):

@@ -6,10 +6,12 @@ import getpass
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from orchestrator_nb import displays
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
@@ -19,19 +21,24 @@ from orchestrator_nb.policies.admission import Admission
 from orchestrator_nb.projections.explain import Explanation, explain
 from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
 from orchestrator_nb.runtime.engine import Engine
+from orchestrator_nb.runtime.exploring import Explorable
 from orchestrator_nb.runtime.plans import load_plan_blob
 from orchestrator_nb.runtime.results import read_artifact, read_result
+from orchestrator_nb.runtime.task_view import find_task
 from orchestrator_nb.storage.inbox import Inbox
 from orchestrator_nb.storage.lock import Holder, holder
 from orchestrator_nb.storage.log import LogFollower, read_records
 from orchestrator_nb.storage.settings import Settings, load_settings
 from orchestrator_nb.storage.workspace import SessionDir, Workspace
 
+if TYPE_CHECKING:
+    from orchestrator_nb.runtime.run import Run
+
 #: Seconds that a live run is given to answer a verb.
 ANSWER_TIMEOUT = 10.0
 
 
-class Session:
+class Session(Explorable):
     """One session, read from its log. `refresh` takes in what a live run has written since."""
 
     def __init__(self, directory: SessionDir, settings: Settings | None = None) -> None:
@@ -67,6 +74,35 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.status}>"
+
+    # -- going on ------------------------------------------------------------------------------------------------------
+
+    def resume(self, **options: Any) -> Run:
+        """Go on with it, in this process: short for ``Orchestrator(...).resume(...)``, with the same options.
+
+        A session that this process is running already gives that run. Raises `SessionLocked` if another process does.
+        """
+        from orchestrator_nb.runtime.orchestrator import Orchestrator
+        from orchestrator_nb.runtime.run import Run
+
+        run = Run.of_session(self.path) or Orchestrator(self.settings).resume(self.path, **options)
+        if displays.in_ipython():
+            displays.front_end().started(run)
+        return run
+
+    # -- display -------------------------------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> Any:
+        """The session as a notebook shows it (`jupyter.view.View`), and its parts: `session.view.graph`, ..."""
+        return displays.front_end().view_of(self)
+
+    def show(self) -> None:
+        """Show it: live in a notebook while there is something to steer, as text in a terminal."""
+        displays.front_end().show(self)
+
+    def _ipython_display_(self) -> None:
+        self.show()
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -135,13 +171,7 @@ class Session:
 
     def task(self, task_id: str) -> TaskState:
         """The state of one task. Raises `CommandRefused` for an unknown id, naming the nearest."""
-        from orchestrator_nb.core.ids import did_you_mean
-
-        try:
-            return self._state.tasks[task_id]
-        except KeyError:
-            hint = did_you_mean(task_id, self._state.tasks)
-            raise CommandRefused(f"session {self.id} has no task '{task_id}'{hint}") from None
+        return find_task(self._state, task_id)
 
     def read(self, artifact: e.Artifact) -> bytes:
         """The content of a promoted file. Raises `StorageError` if it is gone or was changed."""
@@ -151,6 +181,16 @@ class Session:
         """Why the task has not started, or what became of it."""
         self.task(task_id)
         return explain(self._state, task_id, self.admission())
+
+    def _reading(self) -> AbstractContextManager[State]:
+        return nullcontext(self._state)
+
+    def _is_running(self) -> bool:
+        return self.holder() is not None
+
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """None: a session on disk holds no functions, whoever goes on with it hands them in."""
+        return {}
 
     def admission(self) -> Admission:
         """The limits that the last run had in force."""

@@ -251,4 +251,4 @@ def test_the_notebook_works_by_itself_and_is_stored_without_outputs(tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     *_, report = json.loads(executed.read_text("utf-8"))["cells"]
-    assert report["outputs"][0]["data"]["application/json"]["metrics"]["files"] == 1
+    assert report["outputs"][0]["data"]["application/json"]["metrics"]["files"] == 2

@@ -62,7 +62,7 @@ def test_the_first_command_runs_on_real_code(tmp_path: Path) -> None:
         "-m", "orchestrator_nb", *arguments, "target=notebooks", "-o", tmp_path / "out", cwd=ROOT, home=tmp_path
     )
     assert str(tmp_path / "out" / "final_output.md") in said
-    assert "Reviewed notebooks: 1 file" in (tmp_path / "out" / "final_output.md").read_text("utf-8")
+    assert "Reviewed notebooks: 2 files" in (tmp_path / "out" / "final_output.md").read_text("utf-8")
 
 
 def test_the_plan_in_python_works(tmp_path: Path) -> None:

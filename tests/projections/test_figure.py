@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from orchestrator_nb.projections.figure import MOST_PIXELS, draw, figure, png
 from orchestrator_nb.projections.layout import GraphView, Node, collapse_by_phase, layout
 from orchestrator_nb.projections.layout_frame import frame
-from orchestrator_nb.projections.layout_glyphs import glyphs
+from orchestrator_nb.projections.layout_glyphs import Glyphs, glyphs
 from orchestrator_nb.projections.layout_text import text_width
 from orchestrator_nb.projections.theme import DARK, LIGHT, STATUSES
 from tests.projections.graphs import chain, layered, view_of
@@ -112,3 +113,18 @@ def test_pyplot_is_never_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_glyphs_may_be_loaded_by_several_threads_at_once() -> None:
+    signs = [chr(code) for code in range(0x21, 0x250) if chr(code).isalpha()]
+    expected = {sign: Glyphs("DejaVuSans").path(sign, 0, 0, 13).vertices for sign in signs}
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(3):
+            font = Glyphs("DejaVuSans")
+            with ThreadPoolExecutor(8) as pool:
+                paths = pool.map(lambda sign, font=font: font.path(sign, 0, 0, 13).vertices, signs)
+                assert all(np.array_equal(path, expected[sign]) for sign, path in zip(signs, paths, strict=True))
+    finally:
+        sys.setswitchinterval(interval)

@@ -1,0 +1,174 @@
+"""What all parts of a view have in common: what changed since they last told the page, and how they are shown."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import traitlets
+from anywidget import AnyWidget
+
+from orchestrator_nb.core.state import State
+from orchestrator_nb.jupyter.comm import Live
+from orchestrator_nb.jupyter.module import CSS, ESM, LOADER
+from orchestrator_nb.jupyter.updates import updates
+
+if TYPE_CHECKING:
+    from orchestrator_nb.jupyter.view import View
+
+#: A mimebundle: what one output of a cell holds.
+Bundle = dict[str, Any]
+
+
+@dataclass
+class Changes:
+    """What changed since a part last told the page."""
+
+    #: Positions of tasks in the plan.
+    tasks: set[int] = field(default_factory=set)
+    #: The run: its status, warnings, checkpoints.
+    run: bool = False
+    #: There is another plan, or another subject: nothing that was told holds.
+    everything: bool = False
+
+    def add(self, other: Changes) -> None:
+        """Take what `other` says in too."""
+        self.tasks |= other.tasks
+        self.run |= other.run
+        self.everything |= other.everything
+
+
+class Part:
+    """One part of a view. A mixin, the first base of a widget; `refresh` and `settled` are its own.
+
+    `refresh` is called in the updates' thread, with what changed since the last time, and is the only place that writes
+    to the widget. What the page asks for arrives in other threads, and must never wait.
+    """
+
+    #: As in `run.view.<name>`.
+    name = ""
+    #: Whether it knows when a page shows it, and whether one is about to.
+    counted = False
+    awaited = True
+    sent_at = 0.0
+
+    def __init__(self, view: View, **traits: Any) -> None:
+        self.view = view
+        self._changes = Changes()
+        self._changes_lock = threading.Lock()
+        super().__init__(**traits)
+
+    @property
+    def visible(self) -> bool:
+        """Whether a page shows it, as far as is known."""
+        return True
+
+    def note(self, changes: Changes) -> None:
+        """Something changed."""
+        with self._changes_lock:
+            self._changes.add(changes)
+        if self.visible:
+            updates.due(self)
+
+    def flush(self) -> None:
+        """Tell the page. For the updates' thread."""
+        with self._changes_lock:
+            changes, self._changes = self._changes, Changes()
+        if self.comm is not None:  # type: ignore[attr-defined]
+            self.refresh(changes)
+
+    def refresh(self, changes: Changes) -> None:
+        """Tell the page what changed."""
+        raise NotImplementedError
+
+    @classmethod
+    def settled(cls, view: View) -> Bundle:
+        """What stays of it in a saved notebook: `text/plain` and `text/html` that needs no kernel. Makes no widget."""
+        raise NotImplementedError
+
+    def shut(self) -> None:
+        """Close it and what it consists of: the page forgets it."""
+        updates.forget(self)
+        close_all(self)
+
+    def _ipython_display_(self) -> None:
+        self.view.show(self.name)
+
+
+def close_all(widget: Any) -> None:
+    """Close a widget with all that it consists of."""
+    for child in getattr(widget, "children", ()):
+        close_all(child)
+    for owned in ("layout", "style"):
+        if (found := getattr(widget, owned, None)) is not None:
+            found.close()
+    widget.close()
+
+
+class Pane(Part, Live, AnyWidget):
+    """A part that the ES module draws: the page holds a copy of `whole`, and is told what changed, numbered.
+
+    The page starts from the `snapshot` in the model's state and takes every later message in turn; when one is missing
+    it asks for all anew. A snapshot is made whenever the state is asked for, so a reloaded page starts from the newest.
+    """
+
+    counted = True
+    _esm = LOADER
+    _css = CSS
+    #: The module itself, which the page loads once.
+    code = traitlets.Unicode(ESM).tag(sync=True)
+    #: Which drawing of the module is meant.
+    kind = traitlets.Unicode().tag(sync=True)
+    snapshot = traitlets.Any().tag(sync=True, to_json=lambda _, pane: pane.encoded())
+
+    def __init__(self, view: View, **traits: Any) -> None:
+        self._number = 0
+        self._views = 0
+        super().__init__(view, **traits)
+        self.on_msg(self._received)
+
+    @property
+    def visible(self) -> bool:
+        """Whether a page shows it: it says so when it begins and ends to. One that was just made is about to be."""
+        return self._views > 0 or self.awaited
+
+    def whole(self, state: State) -> dict[str, Any]:
+        """All that the page has to know, as JSON."""
+        raise NotImplementedError
+
+    def received(self, message: dict[str, Any]) -> None:
+        """The page says something else. Not for anything that takes time."""
+
+    def encoded(self) -> bytes:
+        """The snapshot."""
+        with self.view.subject.reading() as state:
+            whole = self.whole(state)
+        return msgspec.json.encode({"number": self._number, "now": self.view.now(), **whole})
+
+    def post(self, kind: str, **content: Any) -> None:
+        """Tell the page one thing more. For the updates' thread."""
+        self._number += 1
+        self.send({"type": kind, "number": self._number, "now": self.view.now(), **content})
+
+    def post_whole(self) -> None:
+        """Tell the page all anew. For the updates' thread."""
+        self._number += 1
+        self.send({"type": "whole", "number": self._number}, buffers=[self.encoded()])
+
+    def _received(self, _: Any, message: Any, buffers: Any) -> None:
+        match message:
+            case {"type": "sync"}:
+                updates.call(self.post_whole)
+            case {"type": "view", "on": True}:
+                self.awaited = False
+                self._views += 1
+                updates.due(self)
+            case {"type": "view"}:
+                self._views = max(0, self._views - 1)
+                self.view.left()
+            case {"type": "select", "task": str(task)}:
+                self.view.select(task)
+            case dict():
+                self.received(message)

@@ -1,0 +1,124 @@
+"""The pace at which the page is told what changed: one thread a kernel, few messages, the newest state in each.
+
+A part of a view says that it is due; the thread lets it send when its turn has come. A first change goes out at once,
+further ones wait until they can go together: at most 10 times a second for one part, and at most `RATE` messages a
+second for all of them (jupyter_server drops what comes faster than 1,000 a second, and a page that is told less often
+does less). All writes to widgets happen in this thread: traits are not safe in several.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from orchestrator_nb.jupyter.comm import LiveComm
+
+#: Seconds between two updates of one part.
+INTERVAL = 0.1
+#: Messages a second of all parts together, and how many may go at once after a quiet time: at most their sum a second.
+RATE = 15.0
+BURST = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Sender(Protocol):
+    """A part of a view."""
+
+    #: When it last sent, on the monotonic clock; 0 before.
+    sent_at: float
+
+    def flush(self) -> None:
+        """Send what has changed since the last time. Called in the updates' thread only."""
+
+
+class Updates:
+    """The thread, started when first needed. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._due: dict[Sender, float] = {}
+        self._calls: list[Callable[[], None]] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._tokens, self._counted_at = BURST, time.monotonic()
+
+    def due(self, part: Sender, after: float = 0.0) -> None:
+        """Let `part` send soon, or `after` so many seconds, unless it does before."""
+        at = time.monotonic() + after
+        with self._changed:
+            if at < self._due.get(part, float("inf")):
+                self._due[part] = at
+                self._wake()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call `function` in the thread: what else writes to widgets."""
+        with self._changed:
+            self._calls.append(function)
+            self._wake()
+
+    def forget(self, part: Sender) -> None:
+        """`part` is closed."""
+        with self._changed:
+            self._due.pop(part, None)
+
+    def start(self) -> None:
+        """Start the thread, best from a cell: without a cell's context ipykernel 7.0 sends nothing."""
+        with self._changed:
+            if self._thread is None:
+                work = functools.partial(contextvars.copy_context().run, self._serve)
+                self._thread = threading.Thread(target=work, name="orchestrator_nb views", daemon=True)
+                self._thread.start()
+
+    def _wake(self) -> None:
+        self.start()
+        self._changed.notify()
+
+    def _serve(self) -> None:
+        while True:
+            work = self._next()
+            before = LiveComm.sent
+            try:
+                work()
+            except Exception:  # one view in trouble must not silence the others
+                logger.exception("a view could not be updated")
+            # What opens many widgets at once, as a question does, holds up the others for a second at most.
+            self._tokens = max(-RATE, self._tokens - (LiveComm.sent - before))
+            del work  # an idle thread keeps nothing alive
+
+    def _next(self) -> Callable[[], None]:
+        """Wait for what is to be done next."""
+        with self._changed:
+            while True:
+                if self._calls:
+                    return self._calls.pop(0)
+                now = time.monotonic()
+                self._tokens = min(BURST, self._tokens + (now - self._counted_at) * RATE)
+                self._counted_at = now
+                part, at = self._first()
+                if part is not None and at <= now and self._tokens >= 1:
+                    del self._due[part]
+                    part.sent_at = now
+                    return part.flush
+                if part is None:
+                    self._changed.wait()
+                else:
+                    self._changed.wait(max(at - now, (1 - self._tokens) / RATE))
+
+    def _first(self) -> tuple[Sender | None, float]:
+        """The part whose turn comes first, and when that is; of those whose time has come, who waits longest."""
+        now = time.monotonic()
+        first, when, rank = None, float("inf"), (float("inf"), float("inf"))
+        for part, at in self._due.items():
+            ready = max(at, part.sent_at + INTERVAL)
+            order = (max(ready, now), part.sent_at)
+            if order < rank:
+                first, when, rank = part, ready, order
+        return first, when
+
+
+updates = Updates()

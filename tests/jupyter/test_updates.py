@@ -1,0 +1,91 @@
+"""The pace at which pages are told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from orchestrator_nb.jupyter.comm import LiveComm
+from orchestrator_nb.jupyter.updates import BURST, INTERVAL, RATE, Updates
+
+
+class Part:
+    """Sends `messages` at each flush, and notes when."""
+
+    def __init__(self, messages: int = 1) -> None:
+        self.sent_at = 0.0
+        self.messages = messages
+        self.times: list[float] = []
+
+    def flush(self) -> None:
+        LiveComm.sent += self.messages
+        self.times.append(time.monotonic())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def keep_due(updates: Updates, parts: list[Part], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for part in parts:
+            updates.due(part)
+        time.sleep(0.001)
+
+
+def test_a_first_change_goes_out_at_once_and_more_go_together() -> None:
+    updates, part = Updates(), Part()
+    began = time.monotonic()
+    keep_due(updates, [part], 0.55)
+    assert part.times[0] - began < INTERVAL
+    gaps = [later - earlier for earlier, later in zip(part.times, part.times[1:], strict=False)]
+    assert min(gaps) >= INTERVAL * 0.99
+    assert len(part.times) >= 3
+
+
+def test_what_is_due_is_sent_even_when_nothing_follows() -> None:
+    updates, part = Updates(), Part()
+    updates.due(part)
+    until(lambda: len(part.times) == 1)
+    updates.due(part)
+    until(lambda: len(part.times) == 2)
+
+
+def test_all_parts_together_keep_the_rate_and_none_starves() -> None:
+    updates, parts = Updates(), [Part(), Part(), Part(2), Part(), Part()]
+    keep_due(updates, parts, 2.0)
+    times = sorted(moment for part in parts for moment in part.times for _ in range(part.messages))
+    busiest = max(sum(start <= moment < start + 1 for moment in times) for start in times)
+    assert busiest <= BURST + RATE + 2  # a flush that has begun sends all it has
+    assert min(len(part.times) for part in parts) >= 2
+
+
+def test_a_delayed_turn_is_brought_forward_by_a_change() -> None:
+    updates, part = Updates(), Part()
+    updates.due(part, after=30)
+    updates.due(part)
+    until(lambda: len(part.times) == 1)
+
+
+def test_calls_run_in_the_thread_and_trouble_does_not_end_it(caplog: object) -> None:
+    updates = Updates()
+    threads: list[threading.Thread] = []
+    updates.call(lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+    updates.call(lambda: threads.append(threading.current_thread()))
+    until(lambda: bool(threads))
+    assert threads[0].name == "orchestrator_nb views"
+    assert threads[0].daemon
+
+
+def test_a_forgotten_part_is_not_called() -> None:
+    updates, part, other = Updates(), Part(), Part()
+    updates.due(part, after=0.2)
+    updates.forget(part)
+    updates.due(other, after=0.3)
+    until(lambda: bool(other.times))
+    assert not part.times

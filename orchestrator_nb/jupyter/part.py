@@ -161,10 +161,12 @@ class Pane(Part, Live, AnyWidget):
         match message:
             case {"type": "sync"}:
                 updates.call(self.post_whole)
-            case {"type": "view", "on": True}:
+            case {"type": "view", "on": True, "number": number}:
                 self.awaited = False
                 self._views += 1
                 updates.due(self)
+                if number != self._number:  # something was sent before the page listened
+                    updates.call(self.post_whole)
             case {"type": "view"}:
                 self._views = max(0, self._views - 1)
                 self.view.left()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_a_log_that_was_replaced_by_a_link_is_not_followed(orchestrator: Orchest
     log = run["t"].attempts[0] / "log"
     log.unlink()
     log.symlink_to("/etc/passwd")
-    assert "root" not in run["t"].log
+    assert Path("/etc/passwd").read_text("utf-8").splitlines()[0] not in run["t"].log
     assert "cannot be read" in run["t"].log
 
 

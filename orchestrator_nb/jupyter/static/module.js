@@ -1,6 +1,5 @@
 // One instance a model: `initialize` listens from the first message on, `render` draws as often as it is displayed.
-// JupyterLab keeps models that are closed, and their views' elements: so both are
-// emptied.
+// JupyterLab keeps models that are closed, and their views' elements: so both are emptied.
 const DRAWINGS = {graph: GraphView, table: TableView, text: TextView};
 
 // JupyterLab takes keys for its commands from wherever they are pressed: "b" in a list would add a cell.

@@ -82,7 +82,7 @@ class Channel {
   add(view) {
     this.views.add(view);
     view.whole(this.data);
-    this.tell({type: "view", on: true});
+    this.tell({type: "view", on: true, number: this.number});
     return () => {
       this.views.delete(view);
       this.tell({type: "view", on: false});

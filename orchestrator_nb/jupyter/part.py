@@ -97,6 +97,16 @@ class Part:
         self.view.show(self.name)
 
 
+class Still:
+    """A part in a headless notebook: it shows what stays of it, and is no widget."""
+
+    def __init__(self, view: View, name: str) -> None:
+        self.view, self.name = view, name
+
+    def _ipython_display_(self) -> None:
+        self.view.show(self.name)
+
+
 def close_all(widget: Any) -> None:
     """Close a widget with all that it consists of."""
     for child in getattr(widget, "children", ()):

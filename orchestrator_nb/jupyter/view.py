@@ -23,7 +23,7 @@ from orchestrator_nb.jupyter.environment import Environment, environment
 from orchestrator_nb.jupyter.graph import GraphPane
 from orchestrator_nb.jupyter.log import LogPane
 from orchestrator_nb.jupyter.outputs import OutputPane
-from orchestrator_nb.jupyter.part import Bundle, Changes, Part, close_all
+from orchestrator_nb.jupyter.part import Bundle, Changes, Part, Still, close_all
 from orchestrator_nb.jupyter.progress import ProgressPanel
 from orchestrator_nb.jupyter.settled import settled_graph, settled_outputs
 from orchestrator_nb.jupyter.subject import RunSubject, SessionSubject, Subject
@@ -113,6 +113,8 @@ class View:
 
     def part(self, name: str) -> Part:
         """The part of this name, made if it is not open."""
+        if environment() is Environment.HEADLESS:
+            return cast("Part", Still(self, name))
         with self._lock:
             if name not in self._parts:
                 self._follow()
@@ -132,9 +134,15 @@ class View:
         self.changed(Changes(run=True))
 
     def replay(self) -> Any:
-        """The run so far as a slider moves through its log (`jupyter.replay.ReplayPanel`), by itself."""
+        """The run so far as a slider moves through its log (`jupyter.replay.ReplayPanel`), by itself.
+
+        Where nobody can move a slider, the run is shown as it stands, and None returned.
+        """
         from orchestrator_nb.jupyter.replay import ReplayPanel
 
+        if environment() is not Environment.NOTEBOOK:
+            self.show()
+            return None
         return ReplayPanel(Session(self.subject.directory, self.subject.settings))
 
     # -- changes -------------------------------------------------------------------------------------------------------

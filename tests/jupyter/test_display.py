@@ -74,6 +74,15 @@ def test_headless_a_cell_waits_and_shows_no_widget(kernel: Kernel) -> None:
     assert "Second" in cell.bundles[0]["text/html"]
 
 
+def test_headless_nothing_makes_a_widget(kernel: Kernel) -> None:
+    kernel.run(PLAN.format(duration=0) + "run = orchestrate(plan)", allow_stdin=False)
+    for shown in ("run.view", "run.view.plan", "run.view.graph", "run.view.log", "run.view.replay()", "plan", "run"):
+        cell = kernel.run(shown, allow_stdin=False)
+        assert cell.bundles, shown
+        assert not any(WIDGET in bundle for bundle in cell.bundles), shown
+        assert not any(message["msg_type"].startswith("comm") for message in cell.messages), shown
+
+
 def test_headless_a_cell_does_not_wait_for_people(kernel: Kernel) -> None:
     code = """
 from orchestrator_nb import PlanBuilder, orchestrate

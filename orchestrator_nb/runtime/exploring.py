@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from orchestrator_nb import displays
 from orchestrator_nb.core.analysis import plan_priorities
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
@@ -46,6 +47,18 @@ class Explored(Source, Protocol):
 
 class Explorable:
     """Base of `Run` and `Session`."""
+
+    @property
+    def view(self) -> Any:
+        """It as a notebook shows it (`jupyter.view.View`), and its parts: `run.view.graph`, ..."""
+        return displays.front_end().view_of(self)
+
+    def show(self) -> None:
+        """Show it: live in a notebook while there is something to steer, else as what stays; as text in a terminal."""
+        displays.front_end().show(self)
+
+    def _ipython_display_(self) -> None:
+        self.show()
 
     def __getitem__(self: Explored, task_id: str) -> TaskView:
         """``run["T-03"]``: one task. Raises `UnknownTask`, a `KeyError` that names the nearest id."""

@@ -120,20 +120,6 @@ class Run(Explorable):
         """The functions that were handed in, by name."""
         return self._engine.functions
 
-    # -- display -------------------------------------------------------------------------------------------------------
-
-    @property
-    def view(self) -> Any:
-        """The run as a notebook shows it (`jupyter.view.View`), and its parts: `run.view.graph`, ..."""
-        return displays.front_end().view_of(self)
-
-    def show(self) -> None:
-        """Show it: live in a notebook, as text in a terminal; once it has finished, as what stays of it."""
-        displays.front_end().show(self)
-
-    def _ipython_display_(self) -> None:
-        self.show()
-
     # -- waiting -------------------------------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None) -> Run:

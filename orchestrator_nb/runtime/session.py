@@ -90,20 +90,6 @@ class Session(Explorable):
             displays.front_end().started(run)
         return run
 
-    # -- display -------------------------------------------------------------------------------------------------------
-
-    @property
-    def view(self) -> Any:
-        """The session as a notebook shows it (`jupyter.view.View`), and its parts: `session.view.graph`, ..."""
-        return displays.front_end().view_of(self)
-
-    def show(self) -> None:
-        """Show it: live in a notebook while there is something to steer, as text in a terminal."""
-        displays.front_end().show(self)
-
-    def _ipython_display_(self) -> None:
-        self.show()
-
     # -- reading -------------------------------------------------------------------------------------------------------
 
     @property

@@ -25,7 +25,7 @@ class Printed:
         self.over = False
         self._task, self._attempt = task, attempt
         self._logs = (Tail(directory / "log"), Tail(directory / "log.stderr"))
-        self._events = None if kind in _LOGGING else Records(events)
+        self._events = None if kind in _LOGGING else Records(events, "task_progressed")
 
     @property
     def note(self) -> str:

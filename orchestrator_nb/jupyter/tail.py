@@ -6,6 +6,7 @@ Lines are numbered, so that a page is told only those that it does not have.
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -93,6 +94,8 @@ class Tail:
 
     def read(self) -> list[str]:
         """The lines that were finished since the last time."""
+        if not _grown(self.path, self._offset):
+            return []
         try:
             with open_regular(self.path) as file:
                 size = file.seek(0, os.SEEK_END)
@@ -101,8 +104,6 @@ class Tail:
                     self._skip(skipped)
                 file.seek(self._offset)
                 data = file.read(MAX_SIZE)
-        except FileNotFoundError:
-            return []
         except (OSError, UnsafePath) as error:
             self.trouble = one_line(str(error), 500)
             return []
@@ -141,14 +142,19 @@ class Records:
     They are not verified here, as whoever opens the session does that: what cannot be read ends the reading.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, of_type: str = "") -> None:
+        """Only events of one type where that is given, by its tag: others are not even decoded."""
         self.path = path
+        self._mark = of_type.encode()
         self._offset = 0
 
     def read(self, until: int) -> list[Record]:
         """The records that are new, up to number `until`: what is published, and so safe to show."""
         records = []
         for line in self._new().splitlines(keepends=True):
+            if self._mark not in line and line.endswith(b"\n"):
+                self._offset += len(line)
+                continue
             try:
                 record = _decode(line) if line.endswith(b"\n") else None
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -160,6 +166,8 @@ class Records:
         return records
 
     def _new(self) -> bytes:
+        if not _grown(self.path, self._offset):
+            return b""
         try:
             with open_regular(self.path) as file:
                 size = file.seek(0, os.SEEK_END)
@@ -171,3 +179,12 @@ class Records:
                 return file.read(MAX_RECORDS)
         except (OSError, UnsafePath):
             return b""  # the session is gone: what is shown stays
+
+
+def _grown(path: Path, offset: int) -> bool:
+    """Whether there is anything beyond `offset`: a tenth of the cost of opening a file, which is mostly as it was."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return found.st_size > offset or not stat.S_ISREG(found.st_mode)

@@ -12,7 +12,7 @@ from io import BytesIO
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from orchestrator_nb.projections.layout import GraphView, Layout
+from orchestrator_nb.projections.layout import GraphView, Layout, collapse_by_phase, layout
 from orchestrator_nb.projections.layout_frame import MARGIN, SMALL, TITLE, Frame, frame, inside
 from orchestrator_nb.projections.layout_glyphs import glyphs
 from orchestrator_nb.projections.layout_lines import CURVED, curved
@@ -53,6 +53,12 @@ def figure(layout: Layout, view: GraphView, **look: Unpack[Look]) -> Figure:
 def png(layout: Layout, view: GraphView, *, scale: float = 2.0, **look: Unpack[Look]) -> bytes:
     """The picture as PNG with `scale` pixels to each of the layout's, fewer where it would be huge."""
     return _palette_png(_figure(layout, view, scale, look), _theme(look).paper)
+
+
+def picture(view: GraphView, scale: float) -> bytes:
+    """The PNG of a graph that nobody can move in: a large one by its groups."""
+    small = collapse_by_phase(view)
+    return png(layout(small), small, scale=scale)
 
 
 def draw(axes: Axes, layout: Layout, view: GraphView, **look: Unpack[Look]) -> Axes:

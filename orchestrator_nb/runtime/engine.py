@@ -30,6 +30,7 @@ from orchestrator_nb.policies.admission import Admission, admission_for
 from orchestrator_nb.policies.retry import RetryPolicy
 from orchestrator_nb.runtime.assignments import Assigner
 from orchestrator_nb.runtime.finish import copy_results, merge_results
+from orchestrator_nb.runtime.heartbeat import Heartbeat
 from orchestrator_nb.runtime.journal import Journal
 from orchestrator_nb.runtime.loop import in_daemon_thread
 from orchestrator_nb.runtime.plans import load_plan_blob
@@ -283,7 +284,7 @@ class Engine:
         for request in inbox.poll():  # asked for before this run began
             late = request.at < self._opened_at and request.verb in ("pause", "resume", "stop", "halt")
             inbox.answer(request, Reply(False, "that run had ended") if late else await self._durably(request))
-        checked_at = time.monotonic()
+        checked_at, heartbeat = time.monotonic(), Heartbeat()
         while True:
             last = over.is_set()
             for request in inbox.poll():
@@ -299,8 +300,11 @@ class Engine:
             if time.monotonic() >= checked_at + CHECK_INTERVAL:
                 checked_at = time.monotonic()
                 self._lock.verify()
+            heartbeat.rests()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), CONTROL_INTERVAL)
+            if (stood := heartbeat.beat(CONTROL_INTERVAL)) is not None and not self.runner.over:
+                self.record(e.WarningRaised(stood))
 
     async def _durably(self, request: Request) -> Reply:
         reply = self.obey(request)

@@ -135,6 +135,22 @@ def test_row_D6_the_scheduler_goes_on_while_a_cell_blocks(kernel: Kernel, cell: 
     assert float(held.stdout) <= 0.25
 
 
+STANDSTILL = """
+import ctypes
+began = time.time()
+ctypes.PyDLL(None).usleep(1_500_000)
+while not any("interpreter lock" in warning.message for warning in Session.open(run.path).state.warnings):
+    assert time.time() < began + 20
+    time.sleep(0.05)
+"""
+
+
+def test_row_D6_a_call_that_keeps_the_interpreter_lock_is_reported(kernel: Kernel) -> None:
+    held = kernel.run(STANDSTILL)
+    assert not held.error, held.error
+    check_all_lives(kernel)
+
+
 # -- F10: nothing to draw on -------------------------------------------------------------------------------------------
 
 TRIP = """

@@ -143,6 +143,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     #: Cores it may use, bytes of memory its tree may use; None: no limit.
     cpus: float | None = None
     memory: int | None = None
+    #: Modules that it needs: it is run in a fork of an interpreter that has them, and so does not start one. Only for
+    #: ``PYTHON [-P] FILE ARGUMENT...`` and ``PYTHON [-P] -m MODULE ARGUMENT...`` with the running interpreter.
+    #: None: it is executed as any program.
+    preload: tuple[str, ...] | None = None
 
 
 class Exit(msgspec.Struct, frozen=True):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator_nb.core.ports import Command, Exit
 from orchestrator_nb.errors import AgentError
 from orchestrator_nb.system import _cgroup, processes
-from orchestrator_nb.system._process import SupervisedProcess
+from orchestrator_nb.system._process import Preloaded, SupervisedProcess
 from orchestrator_nb.system._wire import frame
 
+LINUX = hasattr(os, "pidfd_open")
 PROGRAM = Path(__file__).with_name("_supervisor_main.py")
 #: Idle reapers that are kept for the next commands (2 MB each).
 MAX_IDLE = 16
@@ -21,21 +26,51 @@ MAX_IDLE = 16
 START, BURIAL, FAREWELL = 20.0, 1.5, 6.0
 
 
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """How a supervisor process is started: the ordinary one is as small as can be."""
+
+    options: tuple[str, ...] = ("-I", "-S")
+    program: Path = PROGRAM
+    environment: Mapping[str, str] = field(
+        default_factory=lambda: {key: os.environ[key] for key in ("LD_LIBRARY_PATH",) if key in os.environ}
+    )
+    #: What it is to import, for commands that are its forks (`preloading`).
+    modules: tuple[str, ...] = ()
+    #: Seconds that it has for each of them.
+    import_limit: float = 0
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What follows the limits on its command line."""
+        return (str(self.import_limit), *self.modules) if self.import_limit else ()
+
+
 class Link:
     """A supervisor process and the commands that its reapers hold. It is lost when that process has died."""
 
-    def __init__(self, session: str, log_cap: int, process_limit: int) -> None:
+    def __init__(self, session: str, log_cap: int, process_limit: int, interpreter: Interpreter | None = None) -> None:
+        how = interpreter or Interpreter()
         name = processes.keeper_name(session)
-        kept = {key: os.environ[key] for key in ("LD_LIBRARY_PATH",) if key in os.environ}
+        limits = (str(log_cap), str(process_limit), processes.CGROUP + name)
+        self._command = (sys.executable, *how.options, str(how.program))
         self._popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(PROGRAM), str(log_cap), str(process_limit), processes.CGROUP + name],
+            [*self._command, *limits, *how.arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
             cwd="/",
-            env={processes.KEEPER: name, **kept},
+            env={**how.environment, processes.KEEPER: name},
             start_new_session=True,
         )
+        #: Seconds that it may take to start.
+        self._patience = START + how.import_limit * len(how.modules)
+        #: What it has imported, what it has not and why, and the module at which it is.
+        self.preloaded: list[str] = []
+        self.refused: dict[str, str] = {}
+        self._importing = ""
+        #: Called when nothing of it runs any more.
+        self.on_idle: Callable[[], None] = lambda: None
         try:
             self._pidfd = os.pidfd_open(self._popen.pid)
         except OSError:
@@ -69,11 +104,11 @@ class Link:
 
     async def ready(self) -> None:
         """Wait until the supervisor is there."""
-        done, _ = await asyncio.wait((self._ready,), timeout=START)
+        done, _ = await asyncio.wait((self._ready,), timeout=self._patience)
         if not done or self.lost:
             self._popen.kill()
             raise AgentError(
-                f"The supervisor of processes did not start. To see why, run: {sys.executable} -I -S {PROGRAM} 0 0 ''"
+                f"The supervisor of processes did not start. To see why, run: {' '.join(self._command)} 0 0 ''"
             )
 
     async def spawn(self, fields: list[bytes], command: Command) -> SupervisedProcess:
@@ -82,6 +117,9 @@ class Link:
         Raises `OSError`, with what it is about as its file name, if it could not be started.
         """
         process = SupervisedProcess(command, "cgroup" if self.cgroup else "reaper", self._order)
+        if command.preload is not None:
+            refused = {name: self.refused[name] for name in command.preload if name in self.refused}
+            process.preloaded = Preloaded(tuple(self.preloaded), refused)
         if self._idle:
             process.reaper = self._idle.pop()
         else:
@@ -91,6 +129,11 @@ class Link:
         self._send(process.reaper, b"spawn", *fields)
         await process.launch()
         return process
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it runs."""
+        return not self._held
 
     async def gone(self) -> None:
         """Wait until supervisor and reapers, and all that they held, are dead."""
@@ -159,6 +202,12 @@ class Link:
                 self.memory = words[0] == "1"
                 self.cgroup = " ".join(words[1:])
                 self._ready.set_result(None)
+            elif kind == "importing":
+                self._importing = words[0]
+            elif kind == "preloaded":
+                self.preloaded.append(words[0])
+            elif kind == "refused":
+                self.refused[words[0]] = " ".join(words[1:])
             else:
                 self._hear(kind, int(words[0]), words[1:])
 
@@ -179,6 +228,8 @@ class Link:
             self._held.pop(reaper).lost()
         elif reaper in self._idle:
             self._idle.remove(reaper)
+        if not self._held:
+            self.on_idle()
 
     def _rest(self, reaper: int) -> None:
         """Keep a reaper for the next command, or let it go."""
@@ -202,9 +253,16 @@ class Link:
     def _died(self) -> None:
         """The supervisor has ended. Its reapers end their trees now, if there are any."""
         self._loop.remove_reader(self._pidfd)
+        if not self._ready.done():
+            with suppress(OSError):
+                os.killpg(self._popen.pid, signal.SIGKILL)  # what a module has started; not waited for: the pid is ours
         self._popen.wait()
+        if not self._ready.done() and not self._silent.done():
+            self._receive()  # what it said last
         self.lost = True
         self._hang_up()
+        if self._importing and not self._ready.done():
+            self.refused.setdefault(self._importing, _death(self._popen.returncode))
         if not self._ready.done():
             self._ready.set_result(None)
         self._burial = self._loop.create_task(self._bury())
@@ -223,6 +281,7 @@ class Link:
             self._reports.close()
             os.close(self._pidfd)
             self._gone.set_result(None)
+            self.on_idle()
 
     def _sweep(self) -> None:
         """End what a killed supervisor has left behind (blocking)."""
@@ -230,3 +289,10 @@ class Link:
             _cgroup.remove(self.cgroup)
         for process in self._held.values():
             process.sweep()
+
+
+def _death(code: int) -> str:
+    """What ended a supervisor while it imported a module."""
+    if code == -signal.SIGALRM:
+        return "takes too long to import"
+    return f"ends the interpreter ({f'signal {-code}' if code < 0 else f'exit code {code}'})"

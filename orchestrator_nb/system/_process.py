@@ -6,7 +6,8 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,20 @@ GONE = Exit(-signal.SIGKILL, "cancelled")
 LOST = Exit(-signal.SIGKILL, "supervisor_lost")
 
 
+@dataclass(frozen=True, slots=True)
+class Preloaded:
+    """What the process of a command had when it began."""
+
+    modules: tuple[str, ...] = ()
+    #: Modules that were asked for and are not there, with the reason: "starts threads".
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """For people: ``fork; not preloaded: polars (starts threads)``."""
+        refused = ", ".join(f"{name} ({reason})" for name, reason in self.refused.items())
+        return f"fork; not preloaded: {refused}" if refused else "fork"
+
+
 class SupervisedProcess:
     """A command with its tree, held by a reaper (`core.ports.Process`)."""
 
@@ -37,6 +52,8 @@ class SupervisedProcess:
         self.start_time = 0
         #: `cgroup` or `reaper`: what is left to end its tree should its reaper be killed.
         self.containment = containment
+        #: What it had imported when it began, if it is a fork (`Command.preload`).
+        self.preloaded: Preloaded | None = None
         #: Number of the reaper that holds it.
         self.reaper = 0
         self._command = command

@@ -1,7 +1,8 @@
 """A reaper: a small process that holds one command at a time with the whole tree below it.
 
 It has its own session and is a child-subreaper, so that no descendant can leave its tree, whatever it does with
-sessions, groups and double forks. It starts the command in a process group of its own with ``posix_spawn`` (vfork),
+sessions, groups and double forks. It starts the command in a process group of its own with ``posix_spawn`` (vfork), or
+as a fork of itself where it has modules that the command needs (`_forking`),
 moves its output into the log, and reports when all of the tree is gone. It ends the tree by itself when the command
 has exited and when nobody gives orders any more: its orders come from a pipe that the supervisor holds, its reports go
 to one that the coordinator holds. Proven free of children, it can hold the next command.
@@ -17,6 +18,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 
 from orchestrator_nb.system._cgroup import Cgroup, write
 from orchestrator_nb.system._drain import CHUNK, Drain
@@ -86,19 +88,7 @@ class Task:
             program = executable(self.argv[0], self.env.get(b"PATH", os.defpath.encode()))
             about = "command"
             self.limit()
-            self.pid = os.posix_spawn(
-                program,
-                self.argv,
-                self.env,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, stdin, 0),
-                    (os.POSIX_SPAWN_DUP2, output.writer, 1),
-                    (os.POSIX_SPAWN_DUP2, errors.writer, 2),
-                ],
-                setpgroup=0,
-                setsigmask=(),
-                setsigdef=SIGNALS,
-            )
+            self.pid = self.reaper.launch(program, self, (stdin, output.writer, errors.writer))
         except OSError as error:
             for drain in self.drains.values():
                 os.close(drain.writer)
@@ -267,8 +257,9 @@ class Task:
 class Reaper:
     """The process around the tasks: waits for orders, children and output."""
 
-    def __init__(self, name: str, log_cap: int, process_limit: int, cgroup: Cgroup) -> None:
+    def __init__(self, name: str, log_cap: int, process_limit: int, cgroup: Cgroup, launch: Launch) -> None:
         self.name = name
+        self.launch = launch
         self.log_cap = log_cap
         self.process_limit = process_limit
         self.cgroup = cgroup
@@ -357,6 +348,23 @@ class Reaper:
         if self.bound != (cores or self.cores):
             self.bound = cores or self.cores
             os.sched_setaffinity(0, self.bound)
+
+
+#: How the reapers of a supervisor start a task's program with standard input, output and error; returns the pid.
+Launch = Callable[[bytes, Task, tuple[int, int, int]], int]
+
+
+def spawn_program(program: bytes, task: Task, streams: tuple[int, int, int]) -> int:
+    """Start a program in a process group of its own."""
+    return os.posix_spawn(
+        program,
+        task.argv,
+        task.env,
+        file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(streams)],
+        setpgroup=0,
+        setsigmask=(),
+        setsigdef=SIGNALS,
+    )
 
 
 def executable(program: bytes, path: bytes) -> bytes:

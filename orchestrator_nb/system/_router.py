@@ -15,7 +15,7 @@ import time
 
 from orchestrator_nb.system._cgroup import Cgroup
 from orchestrator_nb.system._proc import own_children, signal_trees
-from orchestrator_nb.system._reaper import Reaper
+from orchestrator_nb.system._reaper import Launch, Reaper, spawn_program
 from orchestrator_nb.system._wire import ORDERS, SIGNALS, Frames, arrived, frame, report
 
 #: Seconds that reapers get to end their trees when the coordinator is gone.
@@ -27,7 +27,8 @@ PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36
 class Supervisor:
     """Reapers by name: their pids, and the pipes by which they get their orders."""
 
-    def __init__(self, log_cap: int, process_limit: int, cgroup: Cgroup, signals: int) -> None:
+    def __init__(self, log_cap: int, process_limit: int, cgroup: Cgroup, signals: int, launch: Launch) -> None:
+        self.launch = launch
         self.log_cap = log_cap
         self.process_limit = process_limit
         self.cgroup = cgroup
@@ -104,16 +105,15 @@ class Supervisor:
             self.pids[pid] = name
             self.pipes[name] = writer
             return
-        status = 1
         try:
             os.dup2(reader, ORDERS)
             for fd in (reader, writer, *self.pipes.values()):
                 os.close(fd)
             hold_orphans(b"orch-reaper")
-            Reaper(name.decode(), self.log_cap, self.process_limit, self.cgroup).serve(self.signals)
-            status = 0
-        finally:
-            os._exit(status)
+            Reaper(name.decode(), self.log_cap, self.process_limit, self.cgroup, self.launch).serve(self.signals)
+        except Exception:  # noqa: BLE001 - not SystemExit, nor what a fork raises to become a command (`_forking`)
+            os._exit(1)
+        os._exit(0)
 
     def reap(self) -> None:
         """See who has ended; a reaper that did not end in order has left its tree to this process."""
@@ -162,16 +162,21 @@ def open_signals() -> int:
     return int(ctypes.CDLL(None).signalfd(-1, ctypes.create_string_buffer(mask, 128), os.O_NONBLOCK | os.O_CLOEXEC))
 
 
-def main(arguments: list[str]) -> None:
-    """Be the supervisor of the process that started this one."""
-    log_cap, process_limit, cgroup_name = arguments
+def find_coordinator() -> int:
+    """A pidfd of the process that started this one."""
     parent = os.getppid()
     coordinator = os.pidfd_open(parent)
     if os.getppid() != parent:
         sys.exit("the coordinator is gone")
+    return coordinator
+
+
+def main(arguments: list[str], coordinator: int, launch: Launch = spawn_program) -> None:
+    """Be the supervisor of a coordinator (a pidfd)."""
+    log_cap, process_limit, cgroup_name = arguments
     hold_orphans(b"orch-supervisor")
     signals = open_signals()
-    supervisor = Supervisor(int(log_cap), int(process_limit), Cgroup(cgroup_name), signals)
+    supervisor = Supervisor(int(log_cap), int(process_limit), Cgroup(cgroup_name), signals, launch)
     report(f"ready {supervisor.cgroup.memory:d} {supervisor.cgroup.path}")
     gc.freeze()
     supervisor.serve(coordinator)

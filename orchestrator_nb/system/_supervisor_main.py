@@ -17,6 +17,6 @@ if __name__ == "__main__":
         package.__path__ = [path]
         sys.modules[name] = package
 
-    from orchestrator_nb.system._router import main
+    from orchestrator_nb.system._router import find_coordinator, main
 
-    main(sys.argv[1:])
+    main(sys.argv[1:], find_coordinator())

@@ -19,13 +19,15 @@ from typing import Self
 from orchestrator_nb.core.ports import Command
 from orchestrator_nb.errors import AgentError
 from orchestrator_nb.system import _cgroup
-from orchestrator_nb.system._link import Link
+from orchestrator_nb.system._link import LINUX, Link
 from orchestrator_nb.system._process import SupervisedProcess
+from orchestrator_nb.system.preloading import WarmLinks
 
 #: Default of the bytes that a log may hold, and of the processes that a command may have.
 LOG_CAP = 256 << 20
 PROCESS_LIMIT = 4096
-LINUX = hasattr(os, "pidfd_open")
+#: Seconds that the import of a module may take which commands want preloaded.
+IMPORT_LIMIT = 30.0
 #: Errors of a machine that is short of something just now; how long a start is tried again, in seconds.
 TRANSIENT = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE))
 RETRY_FOR, FIRST_DELAY, LONGEST_DELAY = 30.0, 0.02, 1.0
@@ -38,7 +40,14 @@ class Supervisor:
     replaced at the next command; the commands that it held end as `supervisor_lost`.
     """
 
-    def __init__(self, session: str = "", *, log_cap: int = LOG_CAP, process_limit: int = PROCESS_LIMIT) -> None:
+    def __init__(
+        self,
+        session: str = "",
+        *,
+        log_cap: int = LOG_CAP,
+        process_limit: int = PROCESS_LIMIT,
+        import_limit: float = IMPORT_LIMIT,
+    ) -> None:
         #: Bytes of output that a log holds (and the last MiB of what is more); processes that a command may have.
         self.log_cap = log_cap
         self.process_limit = process_limit
@@ -47,6 +56,7 @@ class Supervisor:
         self._next_core = 0
         self._link: Link | None = None
         self._linking = asyncio.Lock()
+        self._warm = WarmLinks(session, log_cap, process_limit, import_limit)
 
     async def start(self) -> None:
         """Start the supervisor process now, so that `facts` are known. Raises `AgentError` if it cannot be."""
@@ -76,10 +86,15 @@ class Supervisor:
             f"A command may have {self.process_limit:,} processes.",
         )
 
+    def warm_facts(self) -> tuple[str, ...]:
+        """What the interpreters that commands are forked from have preloaded, and what not and why: for people."""
+        return self._warm.facts
+
     async def spawn(self, command: Command) -> SupervisedProcess:
         """Start it. A machine that is out of processes, files or memory is given some time.
 
         Raises:
+            CannotFork: It has `preload` and cannot be run in a fork (`preloading.obstacle`): without, it can be run.
             AgentError: It cannot be started: the message says why, and what to do.
         """
         fields = self._encode(command)
@@ -87,8 +102,9 @@ class Supervisor:
         delay = FIRST_DELAY
         while True:
             try:
-                link = await self._connect()
-                return await link.spawn(fields, command)
+                if command.preload is None:
+                    return await (await self._connect()).spawn(fields, command)
+                return await (await self._warm.connect(command)).spawn(fields, command)
             except OSError as error:
                 if error.errno not in TRANSIENT or asyncio.get_running_loop().time() > deadline:
                     raise AgentError(explain(command, error)) from None
@@ -98,8 +114,7 @@ class Supervisor:
     async def close(self, grace: float = 0.5) -> None:
         """End what still runs (TERM, after `grace` seconds KILL), and the supervisor process."""
         link, self._link = self._link, None
-        if link:
-            await link.close(grace)
+        await asyncio.gather(self._warm.close(grace), *([link.close(grace)] if link else []))
 
     async def __aenter__(self) -> Self:
         return self

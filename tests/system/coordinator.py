@@ -2,7 +2,7 @@
 
 It runs the command COUNT times under supervision, and says, once they have printed something: its pid, the
 supervisor's, the containment, and the commands' pids. With LAB_THIEF in its environment, another process holds all
-its files open, as one forked by a library may.
+its files open, as one forked by a library may. With LAB_PRELOAD, the commands are forks that have these modules.
 """
 
 from __future__ import annotations
@@ -25,11 +25,18 @@ def descriptors() -> set[str]:
 
 async def main() -> None:
     session, directory, count, *argv = sys.argv[1:]
+    preload = tuple(os.environ["LAB_PRELOAD"].split()) if "LAB_PRELOAD" in os.environ else None
     environment = {"PATH": os.environ["PATH"], "ORCH_SESSION": session, "ORCH_TASK_ID": "task", "ORCH_ATTEMPT": "1"}
     async with Supervisor(session) as supervisor:
         processes = [
             await supervisor.spawn(
-                Command(argv=argv, cwd=Path(directory), env=environment, log=Path(directory, f"log-{number}"))
+                Command(
+                    argv=argv,
+                    cwd=Path(directory),
+                    env=environment,
+                    log=Path(directory, f"log-{number}"),
+                    preload=preload,
+                )
             )
             for number in range(int(count))
         ]

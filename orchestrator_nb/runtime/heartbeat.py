@@ -38,8 +38,8 @@ class Heartbeat:
             return None
         self._told = True
         return (
-            f"for {stood:.1f} s nothing could go on, no task was started and no verb obeyed: a call in this process kept "
-            "Python's interpreter lock (compiled code in a cell can), or the disk did not answer; this is told once"
+            f"for {stood:.1f} s nothing could go on, no task was started and no verb obeyed: a call in this process "
+            "kept Python's interpreter lock (compiled code in a cell can), or the disk did not answer; told once"
         )
 
     def _begin(self) -> None:

@@ -17,9 +17,11 @@ PICTURE_SCALE = 1.5
 class Output:
     """One output of the cell in which it was shown."""
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", widget: str = "") -> None:
         #: The part that it shows; empty for all.
         self.name = name
+        #: The model id of the widget that it shows.
+        self.widget = widget
         self._id = uuid.uuid4().hex
         here = kernel()
         self._parent = request_of(here) if here is not None else {}
@@ -28,7 +30,7 @@ class Output:
         """Put it into the cell."""
         from IPython.display import display
 
-        display(bundle, metadata=_metadata(bundle), raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
+        display(bundle, metadata=metadata_of(bundle), raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
 
     def replace(self, bundle: dict[str, Any]) -> None:
         """Put `bundle` in its place, wherever it is shown."""
@@ -40,11 +42,11 @@ class Output:
 
     def _publish(self, kind: str, bundle: dict[str, Any], **more: Any) -> None:
         if (here := kernel()) is not None:
-            content = {"data": bundle, "metadata": _metadata(bundle), "transient": {}, **more}
+            content = {"data": bundle, "metadata": metadata_of(bundle), "transient": {}, **more}
             here.session.send(here.iopub_socket, kind, content, parent=self._parent, ident=b"display_data")
 
 
-def _metadata(bundle: dict[str, Any]) -> dict[str, Any]:
+def metadata_of(bundle: dict[str, Any]) -> dict[str, Any]:
     """How wide a picture is shown: it has more pixels than that, for sharp screens and for print."""
     if "image/png" not in bundle:
         return {}

@@ -53,6 +53,8 @@ class GraphPane(Pane):
         #: while the state holds still.
         self._told: dict[int, int] = {}
         self._told_of_run: tuple[str, str] | None = None
+        self.view = view
+        self._prepare()  # before its comms are opened: the page's answers would have to wait for it
         super().__init__(view, kind="graph")
 
     @property
@@ -73,11 +75,14 @@ class GraphPane(Pane):
 
     def encoded(self) -> bytes:
         """The snapshot. The picture is made before the state has to hold still."""
+        self._prepare()
+        return super().encoded()
+
+    def _prepare(self) -> None:
         with self.view.subject.reading() as state:
             plan, live = state.plan, bool(state.by_index)
         if plan is not None:
             self._picture_of(plan, live=live)
-        return super().encoded()
 
     def whole(self, state: State) -> dict[str, Any]:
         """The picture, and the statuses of all tasks."""

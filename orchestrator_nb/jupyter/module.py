@@ -1,4 +1,4 @@
-"""The one ES module and its style sheet, put together from the files in `static`, with the statuses' looks in front.
+"""The one ES module with its style sheet, put together from the files in `static`, with the statuses' looks in front.
 
 Widgets bring the module as `code`, and as what anywidget imports for each of them a small one that loads it once.
 """
@@ -32,7 +32,9 @@ def _script() -> str:
         for name, style in {**STATUSES, "": PLAIN}.items()
     }
     parts = [(_STATIC / name).read_text("utf-8") for name in _SCRIPTS]
-    return "\n".join([f"const STATUSES = {json.dumps(looks, ensure_ascii=False)};", *parts])
+    constants = {"STATUSES": looks, "STYLE": CSS}
+    told = [f"const {name} = {json.dumps(value, ensure_ascii=False)};" for name, value in constants.items()]
+    return "\n".join([*told, *parts])
 
 
 def _loader() -> str:
@@ -51,6 +53,6 @@ def _style() -> str:
     return "\n".join([(_STATIC / "style.css").read_text("utf-8"), *light, *dark])
 
 
+CSS = _style()
 ESM = _script()
 LOADER = _loader()
-CSS = _style()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import msgspec
 import traitlets
@@ -12,7 +13,7 @@ from anywidget import AnyWidget
 
 from orchestrator_nb.core.state import State
 from orchestrator_nb.jupyter.comm import Live
-from orchestrator_nb.jupyter.module import CSS, ESM, LOADER
+from orchestrator_nb.jupyter.module import ESM, LOADER
 from orchestrator_nb.jupyter.updates import updates
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Part:
     counted = False
     awaited = True
     sent_at = 0.0
+    most = 1
 
     def __init__(self, view: View, **traits: Any) -> None:
         self.view = view
@@ -126,7 +128,6 @@ class Pane(Part, Live, AnyWidget):
 
     counted = True
     _esm = LOADER
-    _css = CSS
     #: The module itself, which the page loads once.
     code = traitlets.Unicode(ESM).tag(sync=True)
     #: Which drawing of the module is meant.
@@ -135,14 +136,16 @@ class Pane(Part, Live, AnyWidget):
 
     def __init__(self, view: View, **traits: Any) -> None:
         self._number = 0
-        self._views = 0
+        #: How many views of it each page shows, and the pages that have not answered since the roll was called.
+        self.shown_by: dict[str, int] = {}
+        self._silent: set[str] = set()
         super().__init__(view, **traits)
         self.on_msg(self._received)
 
     @property
     def visible(self) -> bool:
         """Whether a page shows it: it says so when it begins and ends to. One that was just made is about to be."""
-        return self._views > 0 or self.awaited
+        return bool(self.shown_by) or self.awaited
 
     def whole(self, state: State) -> dict[str, Any]:
         """All that the page has to know, as JSON."""
@@ -171,16 +174,78 @@ class Pane(Part, Live, AnyWidget):
         match message:
             case {"type": "sync"}:
                 updates.call(self.post_whole)
-            case {"type": "view", "on": True, "number": number}:
-                self.awaited = False
-                self._views += 1
-                updates.due(self)
-                if number != self._number:  # something was sent before the page listened
-                    updates.call(self.post_whole)
-            case {"type": "view"}:
-                self._views = max(0, self._views - 1)
-                self.view.left()
+            case {"type": "view", "page": str(page), "views": int(views), "number": number}:
+                self._seen_in(page, views, number)
             case {"type": "select", "task": str(task)}:
                 self.view.select(task)
             case dict():
                 self.received(message)
+
+    def _seen_in(self, page: str, views: int, number: Any) -> None:
+        """A page says how many views of it it shows."""
+        self._silent.discard(page)
+        if views <= 0:
+            self.shown_by.pop(page, None)
+            self.view.left()
+            return
+        more = views > self.shown_by.get(page, 0)
+        self.shown_by[page], self.awaited = views, False
+        if more:
+            updates.due(self)
+            if number != self._number:  # something was sent before the page listened
+                updates.call(self.post_whole)
+
+    def ask(self) -> None:
+        """Ask the pages whether they still show it. For the updates' thread."""
+        self._silent = set(self.shown_by)
+        self.send({"type": "roll"})
+
+    def strike(self) -> None:
+        """Forget the pages that have not answered. One that only slept is told all when it speaks again."""
+        if silent := self._silent:
+            self._silent = set()
+            for page in silent:
+                self.shown_by.pop(page, None)
+            self.view.left()
+
+
+class RollCall:
+    """Asks the pages which panes they still show: one that was closed or has crashed never says that it does not.
+
+    Called when there is a reason: a run is shown, or has ended.
+    """
+
+    #: Seconds after which it is called: a page that stops to show something may still say so by itself.
+    DELAY = 1.0
+    #: Seconds within which a page answers: it may be busy.
+    PATIENCE = 5.0
+
+    def __init__(self) -> None:
+        #: All that are asked about.
+        self.panes: WeakSet[Pane] = WeakSet()
+        self._asking = self._again = False
+
+    def call(self) -> None:
+        """Call it soon."""
+        updates.call(self._ask, after=self.DELAY)
+
+    def _ask(self) -> None:
+        if self._asking:
+            self._again = True
+            return
+        asked = [pane for pane in self.panes if pane.shown_by]
+        if asked:
+            self._asking = True
+            for pane in asked:
+                updates.call(pane.ask, after=0.01)  # in turn with what else is sent
+            updates.call(lambda: self._strike(asked), after=self.PATIENCE)
+
+    def _strike(self, asked: list[Pane]) -> None:
+        for pane in asked:
+            pane.strike()
+        again, self._asking, self._again = self._again, False, False
+        if again:
+            self._ask()
+
+
+roll = RollCall()

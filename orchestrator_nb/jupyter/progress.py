@@ -142,6 +142,7 @@ class ProgressPanel(Part, Live, ipywidgets.VBox):
         old = self.phases
         if ids != (old.ids if old is not None else ()):
             self.phases = (_PhaseBars if len(phases) <= _MAX_BARS else _PhaseList)(ids) if ids else None
+            self.most = 2 + (len(ids) if len(ids) <= _MAX_BARS else 1)
             self._arrange()
             if old is not None:
                 close_all(old)

@@ -1,9 +1,9 @@
 """The pace at which the page is told what changed: one thread a kernel, few messages, the newest state in each.
 
 A part of a view says that it is due; the thread lets it send when its turn has come. A first change goes out at once,
-further ones wait until they can go together: at most 10 times a second for one part, and at most `RATE` messages a
-second for all of them (jupyter_server drops what comes faster than 1,000 a second, and a page that is told less often
-does less). All writes to widgets happen in this thread: traits are not safe in several.
+further ones wait until they can go together: at most 10 times a second for one part, `RATE` messages a second for all
+of them on average, and about `MOST` in any second (jupyter_server drops what comes faster than 1,000 a second, and a
+page that is told less often does less). All writes to widgets happen in this thread: traits are not safe in several.
 """
 
 from __future__ import annotations
@@ -13,22 +13,27 @@ import functools
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from orchestrator_nb.jupyter.comm import LiveComm
 
 #: Seconds between two updates of one part.
 INTERVAL = 0.1
-#: Messages a second of all parts together, and how many may go at once after a quiet time: at most their sum a second.
+#: Messages a second of all parts together, and how many may go at once after a quiet time.
 RATE = 15.0
 BURST = 5.0
+#: The most messages in any second: a part that sends many waits until there is room for as many as it sent lately. It
+#: may send a few more then; so that they stay below 20.
+MOST = 18
 
 logger = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
-    """A part of a view."""
+    """A part of a view. It may have `most`: how many messages it sends at one turn, as far as it knows."""
 
     #: When it last sent, on the monotonic clock; 0 before.
     sent_at: float
@@ -46,6 +51,10 @@ class Updates:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._tokens, self._counted_at = BURST, time.monotonic()
+        #: When how many messages were sent, of the last second.
+        self._sent: deque[tuple[float, int]] = deque()
+        #: How many messages parts may send at their next turn, where that is more than one: the most of late.
+        self._costs: WeakKeyDictionary[Sender, int] = WeakKeyDictionary()
 
     def due(self, part: Sender, after: float = 0.0) -> None:
         """Let `part` send soon, or `after` so many seconds, unless it does before."""
@@ -55,8 +64,11 @@ class Updates:
                 self._due[part] = at
                 self._wake()
 
-    def call(self, function: Callable[[], None]) -> None:
-        """Call `function` in the thread: what else writes to widgets."""
+    def call(self, function: Callable[[], None], after: float = 0.0) -> None:
+        """Call `function` in the thread, `after` so many seconds: what else writes to widgets."""
+        if after > 0:
+            self.due(_Later(function), after)
+            return
         with self._changed:
             self._calls.append(function)
             self._wake()
@@ -80,34 +92,57 @@ class Updates:
 
     def _serve(self) -> None:
         while True:
-            work = self._next()
+            part, work = self._next()
             before = LiveComm.sent
             try:
                 work()
             except Exception:  # one view in trouble must not silence the others
                 logger.exception("a view could not be updated")
-            # What opens many widgets at once, as a question does, holds up the others for a second at most.
-            self._tokens = max(-RATE, self._tokens - (LiveComm.sent - before))
-            del work  # an idle thread keeps nothing alive
+            self._count(part, LiveComm.sent - before)
+            del part, work  # an idle thread keeps nothing alive
 
-    def _next(self) -> Callable[[], None]:
-        """Wait for what is to be done next."""
+    def _count(self, part: Sender | None, sent: int) -> None:
+        # What opens many widgets at once, as a question does, holds up the others for a second at most.
+        self._tokens = max(-RATE, self._tokens - sent)
+        if sent:
+            self._sent.append((time.monotonic(), sent))
+        if part is not None and (cost := max(sent, self._costs.get(part, 1) - 1)) > 1:
+            self._costs[part] = cost
+        elif part is not None:
+            self._costs.pop(part, None)
+
+    def _next(self) -> tuple[Sender | None, Callable[[], None]]:
+        """Wait for what is to be done next, and whose turn that is."""
         with self._changed:
             while True:
                 if self._calls:
-                    return self._calls.pop(0)
-                now = time.monotonic()
-                self._tokens = min(BURST, self._tokens + (now - self._counted_at) * RATE)
-                self._counted_at = now
+                    return None, self._calls.pop(0)
                 part, at = self._first()
-                if part is not None and at <= now and self._tokens >= 1:
-                    del self._due[part]
-                    part.sent_at = now
-                    return part.flush
                 if part is None:
                     self._changed.wait()
-                else:
-                    self._changed.wait(max(at - now, (1 - self._tokens) / RATE))
+                    continue
+                now = time.monotonic()
+                wait = max(at - now, self._full_for(max(getattr(part, "most", 1), self._costs.get(part, 1)), now))
+                if wait <= 0:
+                    del self._due[part]
+                    part.sent_at = now
+                    return part, part.flush
+                self._changed.wait(wait)
+
+    def _full_for(self, cost: int, now: float) -> float:
+        """Seconds until so many messages may be sent."""
+        self._tokens = min(BURST, self._tokens + (now - self._counted_at) * RATE)
+        self._counted_at = now
+        while self._sent and self._sent[0][0] <= now - 1.0:
+            self._sent.popleft()
+        wait = (1 - self._tokens) / RATE
+        over = sum(sent for _, sent in self._sent) + min(cost, MOST) - MOST
+        for at, sent in self._sent:
+            if over <= 0:
+                break
+            over -= sent
+            wait = max(wait, at + 1.0 - now)
+        return wait
 
     def _first(self) -> tuple[Sender | None, float]:
         """The part whose turn comes first, and when that is; of those whose time has come, who waits longest."""
@@ -119,6 +154,14 @@ class Updates:
             if order < rank:
                 first, when, rank = part, ready, order
         return first, when
+
+
+class _Later:
+    """A call whose time has not come."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.flush = function
+        self.sent_at = time.monotonic()
 
 
 updates = Updates()

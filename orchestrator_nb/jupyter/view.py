@@ -19,11 +19,12 @@ from orchestrator_nb.core.events import Record
 from orchestrator_nb.core.tasks import SETTLED
 from orchestrator_nb.jupyter.cells import Output, print_text
 from orchestrator_nb.jupyter.controls import Controls
+from orchestrator_nb.jupyter.endings import Maker, ended
 from orchestrator_nb.jupyter.environment import Environment, environment
 from orchestrator_nb.jupyter.graph import GraphPane
 from orchestrator_nb.jupyter.log import LogPane
 from orchestrator_nb.jupyter.outputs import OutputPane
-from orchestrator_nb.jupyter.part import Bundle, Changes, Part, Still, close_all
+from orchestrator_nb.jupyter.part import Bundle, Changes, Pane, Part, Still, close_all, roll
 from orchestrator_nb.jupyter.progress import ProgressPanel
 from orchestrator_nb.jupyter.settled import settled_graph, settled_outputs
 from orchestrator_nb.jupyter.subject import RunSubject, SessionSubject, Subject
@@ -111,14 +112,16 @@ class View:
         """How far the run is, and each of its phases."""
         return cast("ProgressPanel", self.part("progress"))
 
-    def part(self, name: str) -> Part:
-        """The part of this name, made if it is not open."""
-        if environment() is Environment.HEADLESS:
+    def part(self, name: str, *, live: bool = False) -> Part:
+        """The part of this name, made if it is not open; `live` for a click in a notebook, which is no cell."""
+        if not live and environment() is Environment.HEADLESS:
             return cast("Part", Still(self, name))
         with self._lock:
             if name not in self._parts:
                 self._follow()
-                self._parts[name] = _PARTS[name](self)
+                part = self._parts[name] = _PARTS[name](self)
+                if isinstance(part, Pane):
+                    roll.panes.add(part)
             return self._parts[name]
 
     def now(self) -> float:
@@ -221,11 +224,12 @@ class View:
 
     def _show_live(self, name: str) -> None:
         with self._lock:
-            widget = self.part(name) if name else self._all()
-            output = Output(name)
+            widget: Any = self.part(name) if name else self._all()
+            output = Output(name, widget.model_id)
             self._outputs = [*self._outputs[-20:], output]
         texts = self._summary()
         output.show({"application/vnd.jupyter.widget-view+json": _reference(widget), **texts})
+        roll.call()
 
     def _all(self) -> ipywidgets.VBox:
         if self._whole is None:
@@ -252,11 +256,13 @@ class View:
             output.replace(first)
             for bundle in more:
                 output.add(bundle)
+        ended(_makers(self.subject, outputs))
         shown = {output.name for output in outputs}
         if "" in shown or shown.issuperset(self._parts):  # else somebody put a part into a widget of their own
             for part in list(self._parts.values()):
                 part.awaited = False
             self.left()
+        roll.call()
 
     def left(self) -> None:
         """A page shows a part no more. Once the run is over and no page shows any, all is closed."""
@@ -265,9 +271,11 @@ class View:
                 return
             parts, self._parts = list(self._parts.values()), {}
             whole, self._whole = self._whole, None
+            outputs, self._outputs = self._outputs, []
             if self._unsubscribe is not None:
                 self._unsubscribe()
                 self._unsubscribe = None
+        ended(_makers(self.subject, outputs))
         updates.call(lambda: _close(parts, whole))
 
 
@@ -276,6 +284,16 @@ def _close(parts: list[Part], whole: Any) -> None:
         part.shut()
     if whole is not None:
         close_all(whole)
+
+
+def _makers(subject: Subject, outputs: list[Output]) -> dict[str, Maker]:
+    """Make what takes the place of the widgets in `outputs`, without holding on to the run and its view."""
+    directory, settings = subject.directory, subject.settings
+
+    def maker(name: str) -> Maker:
+        return lambda: View(SessionSubject(Session(directory, settings))).settled(name)
+
+    return {output.widget: maker(output.name) for output in outputs}
 
 
 def _reference(widget: Any) -> dict[str, Any]:

@@ -36,6 +36,19 @@ run = orchestrate(plan, jobs=50)
 """
 
 
+#: Phases that all go on at the same time: each has a bar of its own.
+PHASES = """
+from orchestrator_nb import PlanBuilder, orchestrate
+plan = PlanBuilder("Phases")
+for part in range(12):
+    plan.phase(f"part-{part}")
+start = plan.human("Go?", id="start")
+for number in range(1000):
+    start >> plan.simulated(title=f"Task {number}", duration=0.3, phase=f"part-{number % 12}")
+run = orchestrate(plan, jobs=50)
+"""
+
+
 def busiest(moments: list[float]) -> int:
     """The most messages in a second; `moments` are milliseconds."""
     return max(sum(start <= moment < start + 1000 for moment in moments) for start in moments)
@@ -55,6 +68,21 @@ def test_row_F9_8000_changes_are_told_in_few_messages_and_end_right(notebook: Op
     for widget in {widget for _, widget, _ in messages}:
         assert busiest([moment for moment, of, _ in messages if of == widget]) <= 10
     assert "rate exceeded" not in page.text(0) + page.text(1) + page.text(2)
+
+
+def test_twelve_phases_that_change_at_once_are_told_in_few_messages(notebook: Opening) -> None:
+    page = notebook([PHASES, "run.approve('start')", "run.wait(); print(run.status)"])
+    page.run(0)
+    page.output(0).locator("tr[data-task]").first.wait_for()
+    page.page.wait_for_timeout(1500)  # what the page is told as it begins is not meant
+    page.page.evaluate(COUNT_MESSAGES)
+    page.run(1)
+    page.output(0).get_by_text("1,001 of 1,001").first.wait_for()
+    page.run(2)
+    assert page.text(2).strip() == "completed"
+    messages = [m for m in page.page.evaluate("() => window.messages") if m[2] == "comm_msg"]
+    assert len({widget for _, widget, _ in messages}) > 12
+    assert busiest([moment for moment, _, _ in messages]) <= 20
 
 
 def test_20_clicks_during_run_all_are_handled_and_all_cells_run(notebook: Opening) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from orchestrator_nb import Session
 
 if TYPE_CHECKING:
     from tests.browser.lab import Notebook
@@ -100,20 +101,85 @@ def test_a_run_of_another_kernel_is_watched_and_stopped_from_afar(notebook: Open
         page.output(0).get_by_text("halted").first.wait_for()
 
 
-def test_a_run_that_ends_while_its_page_is_closed_settles_when_it_is_shown_again(notebook: Opening) -> None:
-    code = """
+#: Ends when there is a file `go`, and notes in a file `freed` when no view of a run is left in the kernel.
+SHORT = """
+import gc, threading, time
+from pathlib import Path
 from orchestrator_nb import PlanBuilder, orchestrate
 plan = PlanBuilder("Short")
-plan.simulated(title="Only", duration=4, result="made")
+plan.shell("until [ -e go ]; do sleep 0.1; done; rm go; echo made", id="only")
 run = orchestrate(plan)
+
+def watch():
+    time.sleep(1)
+    while any(type(thing).__name__ == "View" for thing in gc.get_objects()):
+        time.sleep(0.2)
+        gc.collect()
+    Path("freed").touch()
+
+threading.Thread(target=watch, daemon=True).start()
 """
-    page = notebook([code, "run"])
+
+
+def started(page: Notebook) -> None:
+    for name in ("go", "freed"):
+        (page.lab.root / name).unlink(missing_ok=True)
     page.run(0)
-    page.output(0).locator("rect[data-task='Only']").first.wait_for()
+    page.output(0).locator("rect[data-task='only'][data-status='running']").first.wait_for()
+
+
+def end(page: Notebook) -> None:
+    """Let the run come to its end."""
+    session = Session.open(page.lab.root / ".orchestrator/latest")
+    (page.lab.root / "go").touch()
+    page.until(lambda: session.status == "completed", "the run is over")
+
+
+def kinds(page: Notebook) -> list[list[list[str]]]:
+    """What the file holds of each output of each cell."""
+    return [[sorted(shown.get("data", ())) for shown in cell["outputs"]] for cell in page.save()["cells"]]
+
+
+def test_a_run_that_ends_after_its_page_was_reloaded_settles_there_and_in_the_file(notebook: Opening) -> None:
+    page = notebook([SHORT, "display(run.view.graph)", "display(run.view.progress)", "run"])  # Out holds no part
+    started(page)
+    for cell in (1, 2, 3):
+        page.run(cell)
+    page.save()
+    page.reload()
+    page.output(0).locator("rect[data-task='only']").first.wait_for()
+    end(page)
+    for cell in (0, 3):
+        page.output(cell).get_by_text("final_output.md").first.wait_for()
+    page.page.wait_for_function("() => !document.querySelector('.jp-Notebook .orchestrator')")
+    whole, graph = ["text/html", "text/plain"], ["image/png", "text/plain"]
+    assert kinds(page) == [[whole, graph], [graph], [whole], [whole, graph]]
+    page.until((page.lab.root / "freed").exists, "the view is gone from the kernel")
+
+
+def test_a_run_that_ends_while_its_page_is_gone_is_freed_and_settles_when_that_is_opened_again(
+    notebook: Opening,
+) -> None:
+    page = notebook([SHORT])
+    started(page)
     page.save()
     page.page.goto("about:blank")
-    page.page.wait_for_timeout(5000)
+    end(page)
+    page.until((page.lab.root / "freed").exists, "the view is gone from the kernel")
     page.open()
+    page.output(0).get_by_text("final_output.md").first.wait_for()
+    assert kinds(page) == [[["text/html", "text/plain"], ["image/png", "text/plain"]]]
+
+
+def test_what_a_page_showed_that_is_gone_is_freed_when_something_else_is_shown(notebook: Opening) -> None:
+    page = notebook([SHORT, "display(run.view.graph)"])
+    started(page)
+    end(page)
+    page.output(0).get_by_text("final_output.md").first.wait_for()
     page.run(1)
-    page.output(1).get_by_text("final_output.md").first.wait_for()
-    assert "widget-view" not in json.dumps(page.save()["cells"][1])
+    page.output(1).locator("rect[data-task='only']").first.wait_for()
+    page.page.goto("about:blank")
+    page.open()
+    assert not (page.lab.root / "freed").exists()
+    page.run(page.add("plan = PlanBuilder('Other')\nplan.simulated(title='One')\norchestrate(plan).wait().status"))
+    page.until((page.lab.root / "freed").exists, "the views are gone from the kernel")

@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.kernels import REPOSITORY, Execution, Kernel, started_kernel
+from tests.live_kernels import REPOSITORY, Execution, Kernel, started_kernel
 
 OTHERS = [path for path in os.environ.get("ORCH_TEST_KERNELS", "").split(":") if path]
 PYTHONS = [sys.executable, *(pytest.param(path, marks=pytest.mark.slow) for path in OTHERS)]

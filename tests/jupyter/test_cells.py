@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator_nb.jupyter.cells import Output, print_text
-from tests.kernels import Execution, Kernel, started_kernel
+from tests.live_kernels import Execution, Kernel, started_kernel
 
 SHOW = """
 from orchestrator_nb.jupyter.cells import Output

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator_nb.jupyter.comm import LiveComm
 from orchestrator_nb.jupyter.widgets import Button
-from tests.kernels import Execution, Kernel, started_kernel
+from tests.live_kernels import Execution, Kernel, started_kernel
 
 BUTTON = """
 import asyncio, threading, time

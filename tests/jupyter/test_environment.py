@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator_nb.jupyter.environment import Environment, current_cell, environment, request_of
-from tests.kernels import REPOSITORY, Kernel, started_kernel
+from tests.live_kernels import REPOSITORY, Kernel, started_kernel
 
 ASK = "from orchestrator_nb.jupyter.environment import current_cell, environment\nprint(environment().value)"
 

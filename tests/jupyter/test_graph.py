@@ -249,7 +249,8 @@ class Drawn:
                 window.sent = []; window.handlers = [];
                 const snapshot = new TextEncoder().encode(JSON.stringify(whole));
                 const model = {get: (name) => (name === "kind" ? "graph" : snapshot), off() {},
-                    on: (_, take) => handlers.push(take), send: (message) => sent.push(message)};
+                    on: (name, take) => name === "msg:custom" && handlers.push(take),
+                    send: (message) => sent.push(message)};
                 const drawing = orchestrator();
                 drawing.initialize({model});
                 drawing.render({model, el: document.getElementById("out")});

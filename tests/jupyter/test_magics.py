@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import Execution, Kernel, started_kernel
+from tests.live_kernels import Execution, Kernel, started_kernel
 
 PLAN = """\
 title: Greeting

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator_nb.jupyter.nested import FRAGILE_KERNEL, GOOD_PATCH
-from tests.kernels import REPOSITORY, Kernel, started_kernel
+from tests.live_kernels import REPOSITORY, Kernel, started_kernel
 
 NESTED = """
 import asyncio

@@ -33,6 +33,11 @@ def until_sent(pane: Recorded, kind: str) -> tuple[dict[str, Any], Any]:
     return found[-1]
 
 
+def shown(number: int, views: int = 1, page: str = "page") -> dict[str, Any]:
+    """What a page says that shows so many views."""
+    return {"type": "view", "page": page, "views": views, "number": number}
+
+
 def recorded(tmp_path: Path) -> Recorded:
     plan = PlanBuilder("One")
     plan.simulated(title="Only", result=1)
@@ -45,7 +50,7 @@ def test_a_page_that_missed_the_beginning_is_told_all(tmp_path: Path) -> None:
     before = json.loads(pane.encoded())["number"]
     pane.note(Changes(tasks={0}))
     until_sent(pane, "rows")
-    pane._received(None, {"type": "view", "on": True, "number": before}, [])
+    pane._received(None, shown(before), [])
     message, (whole,) = until_sent(pane, "whole")
     assert json.loads(whole)["number"] == message["number"] > before
     pane.shut()
@@ -54,11 +59,38 @@ def test_a_page_that_missed_the_beginning_is_told_all(tmp_path: Path) -> None:
 def test_a_page_that_lacks_nothing_is_left_alone(tmp_path: Path) -> None:
     pane = recorded(tmp_path)
     number = json.loads(pane.encoded())["number"]
-    pane._received(None, {"type": "view", "on": True, "number": number}, [])
+    pane._received(None, shown(number), [])
     pane.note(Changes(tasks={0}))
     until_sent(pane, "rows")
     assert [message["type"] for message, _ in pane.sent] == ["rows"]
     assert pane.visible
-    pane._received(None, {"type": "view", "on": False}, [])
+    pane._received(None, shown(number, views=0), [])
     assert not pane.visible
+    pane.shut()
+
+
+def test_pages_that_do_not_answer_the_roll_show_nothing(tmp_path: Path) -> None:
+    pane = recorded(tmp_path)
+    for page in ("one", "other"):
+        pane._received(None, shown(0, page=page), [])
+    pane.ask()
+    until_sent(pane, "roll")
+    pane._received(None, shown(0, page="one"), [])
+    pane.strike()
+    assert pane.shown_by == {"one": 1}
+    pane.ask()
+    pane.strike()
+    assert not pane.visible
+    pane.shut()
+
+
+def test_a_page_that_speaks_late_is_told_all(tmp_path: Path) -> None:
+    pane = recorded(tmp_path)
+    pane._received(None, shown(0), [])
+    pane.ask()
+    pane.strike()
+    pane.note(Changes(tasks={0}))
+    pane._received(None, shown(pane._number - 1), [])
+    assert pane.visible
+    until_sent(pane, "whole")
     pane.shut()

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 
 from orchestrator_nb.jupyter.comm import LiveComm
-from orchestrator_nb.jupyter.updates import BURST, INTERVAL, RATE, Updates
+from orchestrator_nb.jupyter.updates import INTERVAL, MOST, Updates
 
 
 class Part:
     """Sends `messages` at each flush, and notes when."""
+
+    most = 1
 
     def __init__(self, messages: int = 1) -> None:
         self.sent_at = 0.0
@@ -38,6 +40,12 @@ def keep_due(updates: Updates, parts: list[Part], seconds: float) -> None:
         time.sleep(0.001)
 
 
+def busiest(parts: list[Part]) -> int:
+    """The most messages in a second."""
+    times = [moment for part in parts for moment in part.times for _ in range(part.messages)]
+    return max(sum(start <= moment < start + 1 for moment in times) for start in times)
+
+
 def test_a_first_change_goes_out_at_once_and_more_go_together() -> None:
     updates, part = Updates(), Part()
     began = time.monotonic()
@@ -59,10 +67,34 @@ def test_what_is_due_is_sent_even_when_nothing_follows() -> None:
 def test_all_parts_together_keep_the_rate_and_none_starves() -> None:
     updates, parts = Updates(), [Part(), Part(), Part(2), Part(), Part()]
     keep_due(updates, parts, 2.0)
-    times = sorted(moment for part in parts for moment in part.times for _ in range(part.messages))
-    busiest = max(sum(start <= moment < start + 1 for moment in times) for start in times)
-    assert busiest <= BURST + RATE + 2  # a flush that has begun sends all it has
+    assert busiest(parts) <= MOST + 1  # nobody knows what a part sends at its first turn
     assert min(len(part.times) for part in parts) >= 2
+
+
+def test_a_part_that_sends_much_waits_until_there_is_room_and_starves_nobody() -> None:
+    updates, parts = Updates(), [Part(14), Part(), Part(), Part(), Part()]
+    updates.due(parts[0])
+    until(lambda: len(parts[0].times) == 1)
+    keep_due(updates, parts, 4.0)
+    assert busiest(parts) <= MOST
+    assert min(len(part.times) for part in parts) >= 3
+
+
+def test_a_part_that_says_how_much_it_sends_waits_at_its_first_turn() -> None:
+    updates, parts = Updates(), [*(Part(3) for _ in range(4)), Part(14)]
+    parts[-1].most = 14
+    keep_due(updates, parts, 2.0)
+    until(lambda: bool(parts[-1].times))
+    assert busiest(parts) <= MOST + 2
+
+
+def test_a_call_may_be_for_later() -> None:
+    updates = Updates()
+    told: list[str] = []
+    updates.call(lambda: told.append("later"), after=0.2)
+    updates.call(lambda: told.append("now"))
+    until(lambda: len(told) == 2)
+    assert told == ["now", "later"]
 
 
 def test_a_delayed_turn_is_brought_forward_by_a_change() -> None:

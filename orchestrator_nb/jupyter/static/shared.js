@@ -71,10 +71,13 @@ class Channel {
   constructor(model) {
     this.model = model;
     this.views = new Set();
+    this.page = uniqueId();
     this.ahead = 0; // seconds by which the kernel's clock is ahead of the page's
     this.asking = false;
     this.received = (message, buffers) => this.receive(message, buffers);
+    this.renewed = () => this.renew();
     model.on("msg:custom", this.received);
+    model.on("change:snapshot", this.renewed);
     this.load(model.get("snapshot"));
   }
 
@@ -82,11 +85,16 @@ class Channel {
   add(view) {
     this.views.add(view);
     view.whole(this.data);
-    this.tell({type: "view", on: true, number: this.number});
+    this.report();
     return () => {
       this.views.delete(view);
-      this.tell({type: "view", on: false});
+      this.report();
     };
+  }
+
+  // Say how many views this page shows.
+  report() {
+    this.tell({type: "view", page: this.page, views: this.views.size, number: this.number});
   }
 
   tell(message) {
@@ -109,8 +117,16 @@ class Channel {
     for (const view of this.views) view.whole(this.data);
   }
 
+  // The connection to the kernel was lost and is there again: JupyterLab has asked for all states.
+  renew() {
+    this.load(this.model.get("snapshot"));
+    this.report();
+  }
+
   receive(message, buffers) {
-    if (message.type === "whole") {
+    if (message.type === "roll") {
+      this.report();
+    } else if (message.type === "whole") {
       this.load(buffers[0]);
     } else if (message.number === this.number + 1) {
       this.number = message.number;
@@ -125,5 +141,6 @@ class Channel {
 
   close() {
     this.model.off("msg:custom", this.received);
+    this.model.off("change:snapshot", this.renewed);
   }
 }

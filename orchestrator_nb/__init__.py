@@ -30,8 +30,13 @@ _PLACES = {
     "Task": "orchestrator_nb.core.models",
     "TaskContext": "orchestrator_nb.agents.function",
     "allow_nested_loops": "orchestrator_nb.jupyter.nested",
+    "batch": "orchestrator_nb.headless.batch",
     "compare": "orchestrator_nb.runtime.compare",
     "orchestrate": "orchestrator_nb.runtime.orchestrator",
+    "parameter_form": "orchestrator_nb.jupyter.parameter_form",
+    "record": "orchestrator_nb.ipynb.scraps",
+    "report": "orchestrator_nb.headless.report",
+    "reproduce": "orchestrator_nb.headless.reproduce",
 }
 
 if TYPE_CHECKING:
@@ -39,7 +44,12 @@ if TYPE_CHECKING:
     from orchestrator_nb.core.models import Plan, Task
     from orchestrator_nb.core.reports import Finding, Report
     from orchestrator_nb.errors import OrchestratorError
+    from orchestrator_nb.headless.batch import batch
+    from orchestrator_nb.headless.report import report
+    from orchestrator_nb.headless.reproduce import reproduce
+    from orchestrator_nb.ipynb.scraps import record
     from orchestrator_nb.jupyter.nested import allow_nested_loops
+    from orchestrator_nb.jupyter.parameter_form import parameter_form
     from orchestrator_nb.planning.builder import PlanBuilder
     from orchestrator_nb.runtime.compare import compare
     from orchestrator_nb.runtime.orchestrator import Orchestrator, orchestrate
@@ -59,8 +69,13 @@ __all__ = [
     "TaskContext",
     "__version__",
     "allow_nested_loops",
+    "batch",
     "compare",
     "orchestrate",
+    "parameter_form",
+    "record",
+    "report",
+    "reproduce",
 ]
 
 

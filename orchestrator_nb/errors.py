@@ -3,6 +3,7 @@
     OrchestratorError
     ├── PlanError              a plan that cannot be accepted; carries every fault found
     ├── ParameterError         a parameter that is unknown, missing or of the wrong type
+    ├── NotebookError          a file that is no notebook, or cannot be read as one
     ├── BadReference           a ``${...}`` that names nothing
     ├── IllegalTransition      an event that the state does not allow
     ├── SessionError
@@ -49,6 +50,10 @@ class PlanError(OrchestratorError):
 
 class ParameterError(OrchestratorError):
     """A parameter is unknown, missing or of the wrong type."""
+
+
+class NotebookError(OrchestratorError):
+    """The file is not a notebook that can be read."""
 
 
 class BadReference(OrchestratorError):  # noqa: N818

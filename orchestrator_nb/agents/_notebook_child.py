@@ -65,11 +65,17 @@ def execute(request: dict[str, Any], executed: Path, cells: Cells) -> Any:
     from papermill.engines import NBClientEngine, papermill_engines
     from papermill.iorw import load_notebook_node
 
+    from orchestrator_nb.ipynb import seeding
+
     class Engine(NBClientEngine):  # type: ignore[misc]
         """papermill's engine, followed cell by cell."""
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+            add_typed(nb_man.nb, request.get("typed", ""))
+            nb_man.nb.metadata.setdefault("orchestrator", {})["provenance"] = request["provenance"]
+            if (seed := request["provenance"]["seed"]) is not None:
+                options["extra_arguments"] = [f"--IPKernelApp.exec_lines={seeding.source(seed, language)}"]
             cells.follow(nb_man)
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
@@ -86,7 +92,15 @@ def execute(request: dict[str, Any], executed: Path, cells: Cells) -> Any:
         stdout_file=sys.stdout,
         stderr_file=sys.stderr,
         start_timeout=120,
+        execution_timeout=request.get("cell_timeout"),
     )
+
+
+def add_typed(notebook: Any, lines: str) -> None:
+    """Let the cell that papermill put in end with `lines` (`ipynb.injection.typed_lines`)."""
+    for cell in notebook.cells:
+        if lines and "injected-parameters" in cell.metadata.get("tags", ()):
+            cell.source = f"{cell.source.rstrip()}\n\n# as the annotations say\n{lines}\n"
 
 
 def literally(path: str) -> str:

@@ -6,21 +6,22 @@ the cell tagged `result` shows (or a scrapbook scrap), else a sentence that list
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import json
-import keyword
+import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from orchestrator_nb.agents.child import run_child
-from orchestrator_nb.core.ids import did_you_mean, is_identifier
 from orchestrator_nb.core.ports import Assignment, Failure, Outcome, Services
-from orchestrator_nb.errors import AgentError
+from orchestrator_nb.errors import AgentError, NotebookError
+from orchestrator_nb.ipynb.injection import typed_lines
+from orchestrator_nb.ipynb.parameters import parameters_of
+from orchestrator_nb.ipynb.provenance import Circumstances, checked_out, provenance
+from orchestrator_nb.ipynb.seeding import seed_of
+from orchestrator_nb.ipynb.values import beside, check, message, waiting
 
 _PROGRAM = Path(__file__).with_name("_notebook_child.py")
 
@@ -29,21 +30,28 @@ class NotebookAgent:
     """Executes `notebook` with `parameters`; one progress event a code cell."""
 
     def preflight(self, assignment: Assignment) -> str | None:
-        """What would keep the notebook from being executed, or None: no such file, no such parameter."""
+        """What would keep the notebook from being executed, or None: no such file, wrong parameters."""
         if "${" in (assignment.work.notebook or ""):
             return None  # not known before it starts
         try:
-            _found_and_checked(assignment)
+            _found_and_checked(assignment, starting=False)
         except AgentError as error:
             return str(error)
         return None
 
     async def run(self, assignment: Assignment, services: Services) -> Outcome:
         """Execute the notebook; what was executed is kept, also when a cell fails."""
-        path = await asyncio.to_thread(_found_and_checked, assignment)
+        path, values, typed = await asyncio.to_thread(_found_and_checked, assignment, starting=True)
         name = re.sub(r"[^\w.-]", "_", path.stem)
         directory = Path(services.attempt_dir())
-        request = {"notebook": str(path), "name": name, "parameters": assignment.work.parameters}
+        request = {
+            "notebook": str(path),
+            "name": name,
+            "parameters": values,
+            "typed": typed,
+            "cell_timeout": assignment.task.cell_timeout,
+            "provenance": await asyncio.to_thread(_provenance, assignment, path, values),
+        }
         environment = {
             "JUPYTER_PREFER_ENV_PATH": "1",  # python3 is the kernel of this environment, not of the user's home
             "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
@@ -56,10 +64,38 @@ class NotebookAgent:
         return outcome
 
 
-def _found_and_checked(assignment: Assignment) -> Path:
-    path = find(assignment)
-    check_parameters(assignment.work.parameters, path)
-    return path
+def _found_and_checked(assignment: Assignment, *, starting: bool) -> tuple[Path, dict[str, Any], str]:
+    """The notebook, the values to put into it, and the lines that make of them what its annotations say.
+
+    Before it is `starting`, values that hold ``${...}`` and paths that other tasks may still make are left alone.
+    Raises `AgentError`, with all that is wrong.
+    """
+    path, given = find(assignment), assignment.work.parameters
+    places = (Path(assignment.run.base), Path(assignment.run.cwd), path.parent) if starting else None
+    try:
+        parameters = parameters_of(path)
+    except NotebookError as error:
+        raise AgentError(str(error)) from None
+    values, faults = check(parameters, given, typed=True, places=places, later=() if starting else waiting(given))
+    if faults:
+        raise AgentError(message(parameters, faults))
+    values |= beside(parameters, given, Path(assignment.cwd))
+    return path, values, typed_lines(parameters, values)
+
+
+def _provenance(assignment: Assignment, path: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """What decides the execution. Raises `ParameterError` for a seed that is none."""
+    given = Circumstances(
+        notebook=path,
+        parameters=values,
+        inputs={name: Path(place) for name, place in assignment.inputs.items()},
+        environment=dict(assignment.env),
+        seed=seed_of({**os.environ, **assignment.env}),
+        hash_seed={**os.environ, **assignment.env}.get("PYTHONHASHSEED") or "random",
+        cwd=Path(assignment.cwd),
+        git=checked_out(path.parent),
+    )
+    return provenance(given)
 
 
 def find(assignment: Assignment) -> Path:
@@ -72,39 +108,3 @@ def find(assignment: Assignment) -> Path:
         if place.is_file():
             return place
     raise AgentError(f"notebook '{named}' does not exist: tried {' and '.join(map(str, places))}")
-
-
-def check_parameters(parameters: Mapping[str, Any], path: Path) -> None:
-    """Raise `AgentError` for names that cannot be injected (papermill writes them into code), and unknown ones."""
-    for name in parameters:
-        if not is_identifier(name) or keyword.iskeyword(name):
-            raise AgentError(f"'{name}' cannot be the parameter of a notebook: it must be a name like my_param")
-    known = parameters_of(path)
-    if known is not None and (unknown := [name for name in parameters if name not in known]):
-        hint = did_you_mean(unknown[0], known)
-        raise AgentError(
-            f"notebook {path} has no parameter '{unknown[0]}'{hint} (its cell tagged 'parameters' sets: "
-            f"{', '.join(sorted(known)) or 'nothing'})"
-        )
-
-
-def parameters_of(path: Path) -> set[str] | None:
-    """Names that the cell tagged `parameters` sets; None if there is none, or it is not plain Python.
-
-    Raises `AgentError` if the file is no notebook.
-    """
-    try:
-        cells = json.loads(path.read_bytes())["cells"]
-        tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", ())]
-        source = "".join(tagged[0]["source"]) if tagged else None
-    except OSError as error:
-        raise AgentError(f"notebook {path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise AgentError(f"{path} is not a notebook in the format of Jupyter (version 4)") from None
-    if source is None:
-        return None
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return None  # another language, or magics
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}

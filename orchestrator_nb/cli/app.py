@@ -10,7 +10,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from orchestrator_nb.cli import drawing, inspecting, logs, options, plans, running, tasks, upkeep, verbs
+from orchestrator_nb.cli import (
+    batch,
+    drawing,
+    inspecting,
+    logs,
+    options,
+    params,
+    plans,
+    report,
+    reproducing,
+    running,
+    tasks,
+    upkeep,
+    verbs,
+)
 from orchestrator_nb.cli.codes import EXIT_CODES, LOOKING, RUNNING, TELLING, code_of, described
 from orchestrator_nb.cli.output import mute, say, say_error
 from orchestrator_nb.core.ids import did_you_mean
@@ -26,6 +40,8 @@ COMMANDS = (
     (_RUN, running.run, RUNNING),
     (_RUN, running.resume, (*RUNNING, 6)),
     (_RUN, running.fork, (*RUNNING, 6)),
+    (_RUN, batch.batch, (*RUNNING, 6)),
+    (_RUN, reproducing.reproduce, (*RUNNING, 6)),
     (_LOOK, inspecting.sessions, LOOKING),
     (_LOOK, inspecting.status, LOOKING),
     (_LOOK, running.watch, (0, 1, 2, 3, 4, 5, 130)),
@@ -34,6 +50,8 @@ COMMANDS = (
     (_LOOK, tasks.explain, TELLING),
     (_LOOK, drawing.graph, LOOKING),
     (_LOOK, inspecting.compare, LOOKING),
+    (_LOOK, params.params, (0, 2)),
+    (_LOOK, report.report, (*LOOKING, 6)),
     (_ACT, verbs.pause, TELLING),
     (_ACT, verbs.stop, TELLING),
     (_ACT, verbs.halt, TELLING),

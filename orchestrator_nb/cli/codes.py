@@ -9,7 +9,7 @@ from orchestrator_nb import errors
 #: What each exit code of `orchestrate` means: in short, and what there is to add.
 EXIT_CODES: dict[int, tuple[str, str]] = {
     0: ("done", "a run: completed"),
-    1: ("the run failed", "a task failed, was blocked or was cancelled"),
+    1: ("the run failed", "a task failed, was blocked or was cancelled; or a reproduction differs"),
     2: ("bad input", "usage, plan, parameter or setting; or something that the plan needs is missing"),
     3: ("stopped", "'orchestrate resume' goes on"),
     4: ("halted", "'orchestrate resume' goes on"),

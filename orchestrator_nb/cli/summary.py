@@ -70,9 +70,9 @@ def _lines(subject: Subject, state: State) -> Iterator[tuple[Part, ...]]:
     if any(number for name, number in state.counts.items() if name not in SETTLED):
         yield "  Go on:   ", (f"orchestrate resume{subject.which}", "bold")
     if result := _result(subject, state):
-        yield "  Result:  ", (_short(result), "bold")
+        yield "  Result:  ", (short(result), "bold")
     else:
-        yield "  Session: ", _short(str(subject.path))
+        yield "  Session: ", short(str(subject.path))
 
 
 def notices(state: State) -> Iterator[tuple[Part, ...]]:
@@ -107,7 +107,7 @@ def _result(subject: Subject, state: State) -> str | None:
     return str((subject.output or subject.path) / "final_output.md")
 
 
-def _short(path: str) -> str:
+def short(path: str) -> str:
     """A path for people: relative where it lies below the current directory."""
     return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
 

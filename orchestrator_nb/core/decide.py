@@ -43,7 +43,7 @@ def rule(state: State, retry: RetryQuestion) -> list[e.AnyEvent]:
     noted = dict.fromkeys(state.unruled)  # a task may have been noted more than once
     state.unruled.clear()
     rulings = (_ruling(state, state.by_index[index], retry) for index in noted)
-    return [ruling for ruling in rulings if ruling is not None]
+    return _within_limit(state, [ruling for ruling in rulings if ruling is not None])
 
 
 def _ruling(state: State, task: TaskState, retry: RetryQuestion) -> e.AnyEvent | None:
@@ -74,6 +74,22 @@ def _failure_ruling(spec: Task, task: TaskState, retry: RetryQuestion) -> e.AnyE
     if spec.on_failure is OnFailure.SKIP:
         return e.TaskFailureSettled(task.id, "skip")
     return e.TaskFailureSettled(task.id, "fail_fast" if spec.on_failure is OnFailure.FAIL_FAST else "block")
+
+
+def _within_limit(state: State, rulings: list[e.AnyEvent]) -> list[e.AnyEvent]:
+    """The same, but the failure with which `limits.max_failures` is reached ends the run."""
+    assert state.plan is not None
+    limit = state.plan.limits.max_failures
+    if limit is None:
+        return rulings
+    final = [n for n, ruling in enumerate(rulings) if isinstance(ruling, e.TaskFailureSettled)]
+    unruled = len(final) + sum(isinstance(ruling, e.TaskRetryScheduled) for ruling in rulings)
+    counted = [n for n in final if rulings[n].strategy != "skip"]  # type: ignore[union-attr]
+    earlier = state.counts[TaskStatus.FAILED] - unruled
+    if counted and earlier + len(counted) >= limit:
+        last = counted[max(0, limit - earlier - 1)]
+        rulings[last] = e.TaskFailureSettled(rulings[last].task, "fail_fast")  # type: ignore[union-attr]
+    return rulings
 
 
 def admit(state: State, admission: AdmissionQuestion, now: float) -> list[TaskState]:

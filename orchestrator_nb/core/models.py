@@ -128,6 +128,8 @@ class Limits(Model):
     """Gigabytes that the running tasks may ask for together; the machine's memory when left out."""
     timeout: Annotated[Number, Field(gt=0)] | None = None
     """Time limit of each attempt of a task that gives none of its own."""
+    max_failures: Count | None = None
+    """Failed tasks after which no other one starts and the run ends as failed; no limit when left out."""
     resources: dict[str, Count] = {}
     """How many tasks may hold a named lock at once, where that is more than one."""
 
@@ -241,6 +243,8 @@ class Task(Work):
     """Commands that must exit with 0 for the task to count as done; they run in `$ORCH_OUTPUTS`."""
     timeout: Annotated[Number, Field(gt=0)] | None = None
     """Time limit of one attempt, in seconds."""
+    cell_timeout: Annotated[Number, Field(gt=0)] | None = None
+    """Time limit of each cell of its notebook, in seconds."""
     retry: RetryOrAttempts | None = None
     """How often it is tried; a number means that many attempts on S1's schedule."""
     on_failure: OnFailure = OnFailure.BLOCK
@@ -307,14 +311,15 @@ def agent_kind(work: Work) -> str:
     return "none"
 
 
-Strategy = Literal["structured", "concatenate"]
+Strategy = Literal["structured", "concatenate", "table"]
 
 
 class Merge(Model):
     """How the results become `final_output.md` (S1 4.2)."""
 
     strategy: Strategy = "structured"
-    """`structured`: findings counted, attributed, by category; `concatenate`: one section an agent."""
+    """`structured`: findings counted, attributed, by category; `concatenate`: one section an agent; `table`: one row a
+    task, with its parameters, the values that it recorded, its picture and its notebook."""
     title: str = ""
     """The document's title; the plan's when left out."""
     tasks: tuple[str, ...] = ()

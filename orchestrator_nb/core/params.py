@@ -28,13 +28,13 @@ _WHAT = {
 }
 
 
-def named(texts: Iterable[str]) -> dict[str, str]:
-    """``NAME=VALUE`` as people write it behind ``-p``: the values by name. Raises `ParameterError`."""
+def named(texts: Iterable[str], option: str = "-p") -> dict[str, str]:
+    """``NAME=VALUE`` as people write it behind `option`: the values by name. Raises `ParameterError`."""
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ParameterError(f"-p {text}: write NAME=VALUE")
+            raise ParameterError(f"{option} {text}: write NAME=VALUE")
         values[name.strip()] = value
     return values
 
@@ -75,32 +75,34 @@ def convert(param: Param, value: Any, *, typed: bool = False) -> Any:
     """`value` in the type of `param`. Raises `ParameterError`, worded to follow the parameter's name."""
     if value is None and not param.required and param.default is None:
         return None
-    converted = _typed(param.type, value) if typed or not isinstance(value, str) else _parsed(param.type, value)
-    if param.choices and not any(_same(converted, choice) for choice in param.choices):
+    converted = check_type(param.type, value) if typed or not isinstance(value, str) else parse_text(param.type, value)
+    if param.choices and not any(same_value(converted, choice) for choice in param.choices):
         allowed = ", ".join(as_text(choice) for choice in param.choices)
         near = did_you_mean(converted, [c for c in param.choices if isinstance(c, str)]) if _is_text(converted) else ""
-        raise ParameterError(f"must be one of {allowed}, not {_shown(value)}{near}")
+        raise ParameterError(f"must be one of {allowed}, not {shown(value)}{near}")
     return converted
 
 
-def _parsed(kind: str, text: str) -> Any:
+def parse_text(kind: str, text: str) -> Any:
+    """Text from a command line in the type `kind` of `Param`. Raises `ParameterError`, as `convert` does."""
     word = text.strip()
     if kind == "bool" and word.lower() in _TRUE | _FALSE:
         return word.lower() in _TRUE
     try:
         if kind == "int":
-            return _typed(kind, int(word) if len(word) <= 40 else word)
+            return check_type(kind, int(word) if len(word) <= 40 else word)
         if kind == "float":
-            return _typed(kind, float(word))
+            return check_type(kind, float(word))
         if kind == "json":
-            return _typed(kind, json.loads(text))
+            return check_type(kind, json.loads(text))
     except (ValueError, RecursionError):
         if kind != "json" or word.startswith(("{", "[")):
             raise _wrong(kind, text) from None
-    return _typed(kind, text)
+    return check_type(kind, text)
 
 
-def _typed(kind: str, value: Any) -> Any:
+def check_type(kind: str, value: Any) -> Any:
+    """`value`, which must be of the type `kind` of `Param` already. Raises `ParameterError`, as `convert` does."""
     if isinstance(value, PurePath) and kind in ("path", "str"):
         value = str(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -139,7 +141,8 @@ def fault_of_value(value: Any) -> str | None:
     return None
 
 
-def _same(value: Any, choice: Any) -> bool:
+def same_value(value: Any, choice: Any) -> bool:
+    """Whether two JSON values are the same: ``1`` is not ``true``."""
     return bool(value == choice and isinstance(value, bool) == isinstance(choice, bool))
 
 
@@ -149,9 +152,10 @@ def _is_text(value: Any) -> bool:
 
 def _wrong(kind: str, value: Any) -> ParameterError:
     reason = fault_of_value(value)
-    return ParameterError(f"must be {_WHAT[kind]}, not {_shown(value)}{f' ({reason})' if reason else ''}")
+    return ParameterError(f"must be {_WHAT[kind]}, not {shown(value)}{f' ({reason})' if reason else ''}")
 
 
-def _shown(value: Any) -> str:
-    shown = ascii(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def shown(value: Any) -> str:
+    """A value as messages show it."""
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -254,8 +254,7 @@ class State:
         self._settle(task)
 
     def _reset(self, task: TaskState, event: e.TaskReset, at: float, target: TaskStatus) -> None:
-        if self.failed_fast == task.id:
-            self.failed_fast = ""
+        self.failed_fast = ""  # what is asked for again may start; what that failure blocked stays blocked
         self._forget(task)
         again = [task]
         for other in self.by_index:

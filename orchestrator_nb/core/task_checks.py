@@ -63,6 +63,8 @@ class TaskCheck:
             self.check_outputs()
         if task.env:
             self.check_environment()
+        if task.cell_timeout is not None and task.notebook is None:
+            self.error("`cell_timeout` is for notebooks", "cell_timeout", remedy="use `timeout`")
         if task.phase is not None and task.phase not in self.around.phases:
             self.error(f"unknown phase '{task.phase}'", "phase", remedy=self.around.phases.hint(task.phase))
         if task.resources:

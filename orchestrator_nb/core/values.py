@@ -126,6 +126,24 @@ def substitute(value: Any, lookup: Lookup) -> Any:
     return value
 
 
+def escaped(value: Any) -> Any:
+    """`value` as a plan has to say it to mean just that: every ``$`` in it doubled."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {key: escaped(item) for key, item in value.items()}
+    return [escaped(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def unescaped(value: Any) -> Any:
+    """What a plan's `value` means where it holds no reference: every ``$$`` as ``$``."""
+    if isinstance(value, str):
+        return value.replace("$$", "$")
+    if isinstance(value, Mapping):
+        return {key: unescaped(item) for key, item in value.items()}
+    return [unescaped(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def render(text: str, lookup: Lookup) -> str:
     """`text` with its references replaced, always text: for arguments, environment values and paths."""
     return _joined(_sound(text), lookup) if "$" in text else text

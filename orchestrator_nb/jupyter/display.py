@@ -12,6 +12,7 @@ from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.jupyter.cells import print_text
 from orchestrator_nb.jupyter.environment import Environment, current_cell, environment
+from orchestrator_nb.jupyter.gallery import show_gallery
 from orchestrator_nb.jupyter.plans import plot_plan, show_plan
 from orchestrator_nb.jupyter.view import View, view_of
 from orchestrator_nb.planning.sources import plan_from
@@ -19,7 +20,17 @@ from orchestrator_nb.runtime.plans import resolve_params
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
 
-__all__ = ["View", "going_on_in_this_cell", "plot_plan", "show", "show_plan", "started", "view_of", "waited"]
+__all__ = [
+    "View",
+    "batch_started",
+    "going_on_in_this_cell",
+    "plot_plan",
+    "show",
+    "show_plan",
+    "started",
+    "view_of",
+    "waited",
+]
 
 #: By cell: the execution in which a run was started last, and the run.
 _started_in: WeakValueDictionary[str, Run] = WeakValueDictionary()
@@ -51,6 +62,19 @@ def started(run: Run) -> None:
             _show_headless(run)
         case Environment.TERMINAL:
             print_text(f"{run!r}. run.show() shows how it stands, run.wait() waits for its end.")
+
+
+def batch_started(batch: Any) -> None:
+    """Show a batch: its run as every other, and below what came of it."""
+    execution = current_cell()[1]
+    if execution and _shown_in.get(batch.run) == execution:
+        return  # this cell shows it already: `batch(...)` did
+    if batch.run.done:
+        _shown_in[batch.run] = execution
+        view_of(batch.run).show_or_settle()
+    else:
+        started(batch.run)
+    show_gallery(batch)
 
 
 def waited(run: Run) -> None:

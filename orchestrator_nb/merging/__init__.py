@@ -12,12 +12,14 @@ from collections.abc import Callable
 from orchestrator_nb.merging.collection import Collection, Contribution, checklist, collect
 from orchestrator_nb.merging.concatenate import concatenate
 from orchestrator_nb.merging.structured import structured
+from orchestrator_nb.merging.tabular import tabular
 
 __all__ = ["STRATEGIES", "Collection", "Contribution", "checklist", "collect", "merge"]
 
 STRATEGIES: dict[str, Callable[[Collection], str]] = {
     "structured": structured,
     "concatenate": concatenate,
+    "table": tabular,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,12 +14,18 @@ from orchestrator_nb.core.models import Task
 from orchestrator_nb.core.reports import Report, report_from
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
+from orchestrator_nb.core.values import unescaped
 from orchestrator_nb.errors import OrchestratorError
+from orchestrator_nb.ipynb.scraps import scraps_of
 from orchestrator_nb.projections.text import inline, link, table
 from orchestrator_nb.projections.words import count
 
 #: Kinds of agents whose text is what a program printed, to be shown as it was; the others write Markdown.
 _PRINTING = frozenset(["shell", "notebook"])
+
+
+#: Bytes of an executed notebook that is read for the values in it.
+MAX_NOTEBOOK = 256 * 2**20
 
 
 class Contribution(NamedTuple):
@@ -39,6 +46,9 @@ class Contribution(NamedTuple):
     outputs: Mapping[str, str] = {}
     #: Why the result is missing; empty if nothing is.
     missing: str = ""
+    #: For a table: its parameters, and the values that its notebook recorded.
+    parameters: Mapping[str, Any] = {}
+    values: Mapping[str, Any] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -71,6 +81,8 @@ def collect(state: State, read: Callable[[Artifact], bytes]) -> Collection:
     wanted = frozenset(plan.merge.tasks) or frozenset(state.tasks)
     tasks = (state.by_index[index] for index in state.graph.order())
     contributions = [_contribution(state, plan.tasks[task.index], task, read) for task in tasks if task.id in wanted]
+    if plan.merge.strategy == "table":
+        contributions = [_with_values(item, state.tasks[item.task], plan[item.task], read) for item in contributions]
     return Collection(plan.merge.title or plan.title, tuple(contributions))
 
 
@@ -89,6 +101,16 @@ def _contribution(state: State, spec: Task, task: TaskState, read: Callable[[Art
             printed, file = _is_printed(spec), f"results/agent-{task.number:02d}-result.md"
     agent = agent_label(task.number)
     return Contribution(agent, task.id, spec.label, task.status, result, printed, file, outputs, missing)
+
+
+def _with_values(item: Contribution, task: TaskState, spec: Task, read: Callable[[Artifact], bytes]) -> Contribution:
+    """With what a table says of a task besides: its parameters, and what its notebook recorded."""
+    values: dict[str, Any] = {}
+    for output in task.outputs if task.status is TaskStatus.COMPLETED else ():
+        if output.path.endswith(".ipynb") and output.size <= MAX_NOTEBOOK:
+            with suppress(OrchestratorError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                values |= scraps_of(msgspec.json.decode(read(output)))
+    return item._replace(parameters=unescaped(spec.parameters), values=values)
 
 
 def _is_printed(spec: Task) -> bool:

@@ -28,12 +28,17 @@ def result(item: Contribution, level: int) -> str:
 
 def pictures(item: Contribution) -> list[str]:
     """Its pictures, a paragraph each."""
-    return [f"{image(f'{item.title}: {name}', path)}\n" for name, path in item.outputs.items() if _is_picture(name)]
+    return [f"{image(f'{item.title}: {name}', path)}\n" for name, path in item.outputs.items() if is_picture(name)]
 
 
 def files(item: Contribution) -> list[str]:
     """Links to what else it left: notebooks, tables, anything."""
-    return [link(name, path) for name, path in item.outputs.items() if not _is_picture(name)]
+    return [link(name, path) for name, path in item.outputs.items() if not is_picture(name)]
+
+
+def notebooks(item: Contribution) -> list[str]:
+    """Links to the executed notebooks that it left."""
+    return [link(item.title, path) for name, path in item.outputs.items() if name.endswith(".ipynb")]
 
 
 def result_link(item: Contribution) -> str:
@@ -41,5 +46,6 @@ def result_link(item: Contribution) -> str:
     return link(PurePosixPath(item.file).name, item.file)
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a file of this name is a picture."""
     return PurePosixPath(name).suffix.lower() in _PICTURES

@@ -29,6 +29,7 @@ class CommonOptions(TypedDict, total=False):
     files: Iterable[str]
     checks: Iterable[Any]
     timeout: float
+    cell_timeout: float
     retry: int | Mapping[str, Any]
     on_failure: str
     fallback: Mapping[str, Any]

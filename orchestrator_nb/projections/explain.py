@@ -8,7 +8,7 @@ from typing import Protocol
 
 from orchestrator_nb.core.decide import Demand
 from orchestrator_nb.core.ids import did_you_mean
-from orchestrator_nb.core.models import Join, Task
+from orchestrator_nb.core.models import Join, OnFailure, Task
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused
@@ -203,7 +203,7 @@ def _blocked(state: State, task: TaskState) -> Explanation:
     elif other is not None:
         reasons = (f"'{other.id}' is {_words(other.status)}.",)
     if state.failed_fast == task.blocked_by:
-        reasons += (f"'{task.blocked_by}' ends the whole run when it fails (on_failure: fail_fast).",)
+        reasons += (f"The failure of '{task.blocked_by}' ends the whole run ({_why_it_ends(state)}).",)
     command = f"orchestrate retry {task.blocked_by}"
     return Explanation(
         task.id,
@@ -213,6 +213,13 @@ def _blocked(state: State, task: TaskState) -> Explanation:
         blocked_by=task.blocked_by,
         command=command,
     )
+
+
+def _why_it_ends(state: State) -> str:
+    spec = state.plan[state.failed_fast] if state.plan is not None else None
+    if spec is None or spec.on_failure is OnFailure.FAIL_FAST or state.plan is None:
+        return "on_failure: fail_fast"
+    return f"max_failures: {state.plan.limits.max_failures}"
 
 
 def _run_reasons(state: State) -> tuple[str, ...]:
@@ -226,7 +233,7 @@ def _run_reasons(state: State) -> tuple[str, ...]:
     if state.stopping:
         return (f"The run is stopping ({one_line(state.stopping)}): running tasks end, no other starts.",)
     if state.failed_fast:
-        return (f"The failure of '{state.failed_fast}' ends the run (on_failure: fail_fast).",)
+        return (f"The failure of '{state.failed_fast}' ends the run ({_why_it_ends(state)}).",)
     if state.paused:
         return ("The run is paused: 'orchestrate resume' lets it go on.",)
     return ()

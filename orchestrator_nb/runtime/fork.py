@@ -61,6 +61,18 @@ def reuse(engine: Engine, parent: Session, task_id: str, run: RunContext) -> lis
     return taken
 
 
+def stale_by_fingerprint(engine: Engine) -> list[str]:
+    """The completed tasks of a session that would do something else now, and what depends on them: their ids."""
+    state, graph = engine.state, engine.state.graph
+    assigner = Assigner(engine.context(), state, engine.read)
+    stale: set[int] = set()
+    for index in graph.order():
+        task = state.by_index[index]
+        if task.status is TaskStatus.COMPLETED and index not in stale and not _same(assigner, task, task):
+            stale |= graph.descendants(index) | {index}
+    return [state.by_index[i].id for i in sorted(stale) if state.by_index[i].status is TaskStatus.COMPLETED]
+
+
 def _same(assigner: Assigner, task: TaskState, old: TaskState) -> bool:
     try:
         return assigner.fingerprint(assigner.assign(task, 1, old.fallback)) == old.fingerprint

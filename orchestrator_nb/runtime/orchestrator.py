@@ -13,11 +13,12 @@ from orchestrator_nb.agents.registry import Registry
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.changes import differences
 from orchestrator_nb.core.state import State
+from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import PlanChanged
 from orchestrator_nb.planning.loaded import LoadedPlan
 from orchestrator_nb.planning.sources import plan_from
 from orchestrator_nb.runtime.engine import Engine
-from orchestrator_nb.runtime.fork import reuse, with_parameters
+from orchestrator_nb.runtime.fork import reuse, stale_by_fingerprint, with_parameters
 from orchestrator_nb.runtime.loop import submit
 from orchestrator_nb.runtime.plans import resolve_params
 from orchestrator_nb.runtime.preflight import preflight
@@ -104,6 +105,28 @@ class Orchestrator:
                 self._accept_changes(engine, changed)
             preflight(engine.state, engine.context(), Registry())
         return self._go(engine, jobs, output)
+
+    def go_on(self, session: str | Path, plan: Any, *, jobs: int | None = None) -> Run:
+        """Go on with a session under `plan`, whatever its plan was before.
+
+        What has completed stays so where its fingerprint, computed anew with files and code as they are now, is the
+        recorded one; everything else runs, but what a person cancelled. Raises what `run` and `resume` do.
+        """
+        found = Session.open(session, self.settings)
+        _ = found.plan
+        loaded = self._checked(plan)
+        engine = Engine(found.directory, self.settings, loaded.functions)
+        with _released_on_error(engine):
+            engine.record(*reconcile(engine.state))  # nothing of the old plan runs on
+            if differences(found.plan, loaded.require()):
+                here = Path.cwd()
+                values = resolve_params(loaded.require(), {}, base=loaded.base, cwd=here)
+                engine.accept(loaded.require(), values, base=loaded.base, cwd=here, source=loaded.source)
+            stale = stale_by_fingerprint(engine)
+            failed = [task.id for task in engine.state.by_index if task.status is TaskStatus.FAILED]
+            engine.record(*(e.TaskReset(name, "resume") for name in [*stale, *failed]))
+            preflight(engine.state, engine.context(), Registry())
+        return self._go(engine, jobs, None)
 
     def changed_plan(self, session: Session) -> LoadedPlan | None:
         """The plan as its file says now, if that differs from what the session holds; None if it does not."""

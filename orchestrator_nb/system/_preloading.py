@@ -82,8 +82,8 @@ def roots() -> tuple[str, ...]:
 
 
 def is_settled(path: str) -> bool:
-    """Whether a module's file is one that nobody edits."""
-    return path.startswith(roots()) or os.path.realpath(path).startswith(roots())
+    """Whether a module's file, or a package's directory, is one that nobody edits."""
+    return f"{path}/".startswith(roots()) or f"{os.path.realpath(path)}/".startswith(roots())
 
 
 def where_it_is_wrong(name: str) -> str:

@@ -96,6 +96,8 @@ def test_the_time_limit_ends_a_notebook_and_keeps_what_was_executed(tmp_path: Pa
         ({"notebook": "good.ipynb", "parameters": {"nam": 1}}, "no parameter 'nam'; did you mean 'name'?"),
         ({"notebook": "good.ipynb", "parameters": {"a=1; open('pwn','w')#": 1}}, "must be a name like my_param"),
         ({"notebook": "good.ipynb", "parameters": {"class": 1}}, "must be a name like my_param"),
+        ({"notebook": "good.ipynb", "parameters": {"n": "x", "name": 5}}, "'n' must be a number, not 'x'"),
+        ({"notebook": "good.ipynb", "parameters": {"n": "x", "name": 5}}, "'name' must be text, not 5"),
     ],
 )
 def test_a_bad_notebook_task_is_refused(tmp_path: Path, fields: dict[str, Any], words: str) -> None:
@@ -121,6 +123,43 @@ def test_a_notebook_is_found_beside_the_plan_or_where_the_caller_is(tmp_path: Pa
     save(tmp_path / "caller" / "bare.ipynb", code("n"))
     assert lab.preflight(notebook="bare.ipynb", parameters={"n": 2}) is None
     assert lab.preflight(notebook="${output.T-00:made.ipynb}") is None
+
+
+def test_values_that_come_later_are_not_checked_before_the_run(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    save(lab.base / "good.ipynb", PARAMETERS)
+    assert lab.preflight(notebook="good.ipynb", parameters={"n": "${result.T-00}"}) is None
+    assert "no parameter 'm'" in (lab.preflight(notebook="good.ipynb", parameters={"m": "${result.T-00}"}) or "")
+    save(lab.base / "needs.ipynb", code("n: int  # how many", "parameters"))
+    assert lab.preflight(notebook="needs.ipynb", parameters={"n": "${result.T-00}"}) is None
+    assert "parameter 'n' has no value (how many)" in (lab.preflight(notebook="needs.ipynb") or "")
+
+
+def test_a_path_is_relative_to_the_plan_then_to_the_notebook(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.at(tmp_path / "caller")
+    save(lab.base / "books" / "paths.ipynb", code("from pathlib import Path\ndata: Path", "parameters"))
+    task = {"notebook": "books/paths.ipynb", "parameters": {"data": "in/data.csv"}}
+    assert lab.preflight(**task) is None  # another task may make it
+    tried = [f"{place}/in/data.csv" for place in (lab.base, tmp_path / "caller", lab.base / "books")]
+    assert f"tried {' and '.join(tried)}" in lab.fail(**task).error
+
+
+def test_the_notebook_gets_values_of_the_types_that_it_says(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    cell = (
+        "from datetime import date\nfrom enum import Enum\nfrom pathlib import Path\nfrom pydantic import Field\n"
+        "class Color(Enum):\n    RED = 'r'\nday: date\ndata: Path = Path('x')\ncolor = Color.RED\n"
+        "pair: tuple[int, date] = None\nsize: int = Field(10, gt=0)\nn: float = 1.0"
+    )
+    save(lab.base / "typed.ipynb", code(cell, "parameters"), code("repr([day, data, color, pair, size, n])", "result"))
+    (lab.base / "typed.csv").write_text("")
+    values = {"day": "2025-01-02", "data": "typed.csv", "color": "RED", "pair": [1, "2025-01-03"], "n": "2"}
+    outcome = lab.run(notebook="typed.ipynb", parameters=values).outcome
+    assert outcome.value == (  # type: ignore[union-attr]
+        f"[datetime.date(2025, 1, 2), PosixPath('{lab.base}/typed.csv'), <Color.RED: 'r'>, "
+        "(1, datetime.date(2025, 1, 3)), 10, 2.0]"
+    )
 
 
 def shows(**data: Any) -> Any:

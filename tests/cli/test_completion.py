@@ -57,7 +57,9 @@ def complete(line: str, place: Path) -> list[str]:
 
 def test_commands_sessions_tasks_and_checkpoints(place: Path) -> None:
     (session,) = [path.name for path in (place / ".orchestrator").iterdir() if path.name[0] == "2"]
-    assert complete("orchestrate re", place) == ["resume", "retry", "reject", "rebuild"]
+    assert complete("orchestrate re", place) == [
+        "resume", "reproduce", "report", "retry", "reject", "rebuild",
+    ]  # fmt: skip
     assert complete("orchestrate status ", place) == [session]
     assert complete("orchestrate show fo", place) == ["folder/second"]
     assert complete(f"orchestrate logs -s {session} f", place) == ["first", "folder/second"]

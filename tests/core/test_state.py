@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -60,6 +60,11 @@ def story(dependencies: dict[str, Iterable[str]], **fields: Any) -> Story:
     return Story(*({"id": i, "dependencies": tuple(up), **fields.get(i, {})} for i, up in dependencies.items()))
 
 
+def limited(failures: int, ids: str, more: Mapping[str, Any] | None = None) -> Story:
+    """Independent tasks of which so many may fail."""
+    return Story(*({"id": i, **(more or {}).get(i, {})} for i in ids), limits={"max_failures": failures})
+
+
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
 
@@ -113,6 +118,58 @@ def test_skip_lets_dependents_go_on_and_fail_fast_ends_the_run() -> None:
     s.complete(*(t.id for t in s.state.by_index if t.status is TaskStatus.RUNNING))
     assert ending(s.state) == "failed"
     assert s.state.tasks["d"].blocked_by == "a"
+
+
+def test_so_many_failures_end_the_run_and_one_that_is_tried_again_is_not_counted() -> None:
+    more: dict[str, dict[str, Any]] = {"b": {"on_failure": "skip"}, "c": {"retry": 2}}
+    s = limited(2, "abcdef", more)
+    assert s.admit(Admission(4)) == ["a", "b", "c", "d"]
+    s.tell(*(e.TaskFailed(name, 1, "broken") for name in "abc"))
+    s.tell(*rule(s.state, RetryPolicy()))
+    assert s.statuses() == {
+        "a": "failed", "b": "skipped", "c": "retrying", "d": "running", "e": "pending", "f": "pending"
+    }  # fmt: skip
+    assert not s.state.failed_fast
+    s.fail("d")
+    assert s.state.failed_fast == "d"
+    assert s.statuses() == {
+        "a": "failed",
+        "b": "skipped",
+        "c": "blocked",
+        "d": "failed",
+        "e": "blocked",
+        "f": "blocked",
+    }
+    assert ending(s.state) == "failed"
+
+
+def test_of_failures_that_come_together_those_up_to_the_limit_count() -> None:
+    s = limited(2, "abcd")
+    assert s.admit(Admission(3)) == ["a", "b", "c"]
+    s.tell(*(e.TaskFailed(name, 1, "broken") for name in "abc"))
+    rulings = rule(s.state, RetryPolicy())
+    assert [(ruling.task, ruling.strategy) for ruling in rulings] == [
+        ("a", "block"),
+        ("b", "fail_fast"),
+        ("c", "block"),
+    ]  # type: ignore[union-attr]
+    s.tell(*rulings)
+    s.tell(*rule(s.state, RetryPolicy()))
+    assert s.statuses()["d"] == "blocked"
+
+
+def test_a_failed_task_that_is_asked_for_again_starts_though_another_failure_ended_the_run() -> None:
+    s = limited(2, "abc")
+    assert s.admit(Admission(2)) == ["a", "b"]
+    s.fail("a")
+    s.fail("b")
+    assert s.statuses()["c"] == "blocked"
+    s.tell(e.TaskReset("a", "me"))
+    assert s.admit() == ["a"]
+    s.complete("a")
+    assert s.statuses() == {"a": "completed", "b": "failed", "c": "blocked"}
+    s.tell(e.TaskReset("b", "me"))
+    assert s.admit() == ["b", "c"]
 
 
 def test_retries_wait_for_their_delay_by_the_monotonic_clock() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import Kernel, started_kernel
+from tests.live_kernels import Kernel, started_kernel
 
 START = """
 import os

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,13 +67,32 @@ def test_the_first_command_runs_on_real_code(tmp_path: Path) -> None:
 
 
 def test_the_plan_in_python_works(tmp_path: Path) -> None:
-    (example,) = blocks("python")
+    example, _ = blocks("python")
     (tmp_path / "example.py").write_text(example)
     (tmp_path / "a.md").write_text("one two https://example.org\n")
     said = python("example.py", cwd=tmp_path, home=tmp_path)
     assert said.startswith("completed 3\n# Words\n")
     assert "https://example.org" in said
     assert "Published." in said
+
+
+def test_the_batches_work(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    _, example = blocks("python")
+    told = 'print([(run["status"], run["window"]) for run in sweep.wait().results])'
+    (tmp_path / "example.py").write_text(f"{example}\n{told}\n")
+    said = python("example.py", cwd=tmp_path, home=tmp_path)
+    assert said.splitlines()[-1] == str([("completed", window) for window in (1, 7, 28)] * 2)
+
+    commands = [shlex.split(line, comments=True)[1:] for line in section("Notebooks in batches").splitlines()[2:7]]
+    assert [name for name, *_ in commands] == ["params", "batch", "batch", "reproduce", "report"]
+    (tmp_path / "table.csv").write_text("counter,window\npark,3\n")
+    commands[1][3], commands[1][5] = "counter=bridge", "window=1..2"  # fewer, so that it is fast
+    shutil.rmtree(tmp_path / "sweep")
+    for arguments in commands:
+        python("-m", "orchestrator_nb", *arguments, cwd=tmp_path, home=tmp_path)
+    assert (tmp_path / "sweep" / "index.html").stat().st_size > 1000
+    assert (tmp_path / "bridge.html").stat().st_size > 1000
 
 
 def test_the_plan_in_a_file_works(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ TUTORIALS = [
     "03-looking-at-graphs",
     "04-steering-and-resuming",
     "05-reading-results",
+    "06-parameter-sweep",
+    "07-reproduced-report",
 ]
 
 
@@ -130,6 +132,42 @@ def test_reading_results(execute: Callable[[str], Executed]) -> None:
     assert "now:    {'bicycles': 21351, 'best day': '2025-05-18', 'busy days': 20}" in done.text("rerun")
     assert "totals.busy" in done.text("compare")
     assert done.outputs("sessions")[-1].data["text/plain"] == "True"
+
+
+def test_reproduced_report(execute: Callable[[str], Executed], folder: Path) -> None:
+    done = execute("07-reproduced-report")
+    assert done.text("run") == "'completed'"
+    assert "differs  cells 5, 6" in done.text("differs")
+    assert "no seed was set from outside" in done.text("differs")
+    assert done.text("same").endswith("reproduced: everything agrees")
+    assert "seed:     42" in done.text("recorded")
+    assert "input file 'counts' has changed" in done.text("changed")
+    assert "final_output.md  ok" in done.text("bicycles")
+    assert "0 scripts, 1 picture" in done.text("write")
+    assert "95 of 100 samples" in (folder / "report.html").read_text()
+    assert "<h1>Bicycles" in (folder / "bicycles.html").read_text()
+
+
+def test_a_parameter_sweep(execute: Callable[[str], Executed]) -> None:
+    done = execute("06-parameter-sweep")
+    assert "9 of 9 tasks ended" in done.text("sweep")
+    gallery = done.outputs("sweep")[-1].data["text/html"]
+    assert gallery.count("<img ") == 9
+    assert "counter = park, window = 15" in gallery
+    assert "completed" in done.text("frame")
+    assert "counter" in done.text("pivot")
+    assert "'index.html', 'pictures', 'results.csv'" in done.text("files-list").replace("\n", "").replace("  ", " ")
+    mistakes = done.text("mistake")
+    assert "did you mean 'bridge'?" in mistakes
+    assert "did you mean 'window'?" in mistakes
+    assert "row 3: parameter 'window' must be a whole number, not 2.5" in mistakes
+    assert "15 of 15 tasks ended" in done.text("resume")
+    failures = done.text("failures")
+    assert "failed - ['counter_bridge-window_365'" in failures
+    assert "a window of 365 days does not fit into 91 days" in failures
+    attempts = [line.split()[1:] for line in failures.splitlines() if line.startswith(("bridge ", "harbour ", "park "))]
+    assert attempts == [["1"] * 5] * 3
+    assert done.outputs("table")[-1].data["text/plain"] == "['park/03-days.ipynb', 'bridge/05-days.ipynb']"
 
 
 def test_there_is_a_test_for_every_tutorial() -> None:

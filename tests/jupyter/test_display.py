@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernels import Kernel, started_kernel
+from tests.live_kernels import Kernel, started_kernel
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLAN = """

@@ -1,0 +1,1 @@
+"""Notebooks without a front end: batches of them, through the same engine as every plan."""

@@ -87,7 +87,7 @@ def test_the_batches_work(tmp_path: Path) -> None:
     commands = [shlex.split(line, comments=True)[1:] for line in section("Notebooks in batches").splitlines()[2:7]]
     assert [name for name, *_ in commands] == ["params", "batch", "batch", "reproduce", "report"]
     (tmp_path / "table.csv").write_text("counter,window\npark,3\n")
-    commands[1][3], commands[1][5] = "counter=bridge", "window=1..2"  # fewer, so that it is fast
+    commands[1][3], commands[1][5] = "counter=bridge,park", "window=1..2"  # fewer, so that it is fast
     shutil.rmtree(tmp_path / "sweep")
     for arguments in commands:
         python("-m", "orchestrator_nb", *arguments, cwd=tmp_path, home=tmp_path)

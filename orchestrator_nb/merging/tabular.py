@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator_nb.core.reports import Report
 from orchestrator_nb.core.values import as_text
 from orchestrator_nb.merging import parts
 from orchestrator_nb.merging.collection import Collection, Contribution
@@ -109,6 +110,8 @@ def _result(item: Contribution) -> str:
         return ""
     if isinstance(result, str) and result.startswith("Executed ") and parts.notebooks(item):
         return ""  # the notebook says nothing: its agent does
+    if isinstance(result, Report):
+        return inline(result.summary or f"{len(result.findings):,} findings", _VALUE)
     return _cell(result)
 
 

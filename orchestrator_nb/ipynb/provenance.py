@@ -181,8 +181,9 @@ print(json.dumps([sys.implementation.name, sys.version.partition(" ")[0], system
 def _asked(python: str) -> dict[str, Any] | None:
     """As `interpreter`, of another one."""
     try:
+        command = [python, "-I", "-"]
         done = subprocess.run(
-            [python, "-I", "-c", _PROGRAM], capture_output=True, text=True, timeout=_PYTHON_TIMEOUT, check=True
+            command, input=_PROGRAM, capture_output=True, text=True, timeout=_PYTHON_TIMEOUT, check=True
         )
         implementation, version, system, machine, path = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
@@ -262,9 +263,11 @@ def _revision(home: Path, common: Path, branch: str) -> str | None:
 
 
 def _is_dirty(top: Path) -> bool | None:
-    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "status", "--porcelain", "-uno"]
+    command = ["git", "--no-optional-locks", "status", "--porcelain", "-uno"]
+    no_monitor = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": "false"}
+    environment = {**os.environ, **no_monitor}
     try:
-        done = subprocess.run(command, cwd=top, capture_output=True, timeout=_GIT_TIMEOUT, check=True)
+        done = subprocess.run(command, cwd=top, env=environment, capture_output=True, timeout=_GIT_TIMEOUT, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return bool(done.stdout.strip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -20,11 +21,54 @@ def main(directory: Path) -> None:
     from orchestrator_nb.agents._answering import fail, request_in, succeed
 
     request, cells = request_in(directory), Cells(directory)
+    os.environ["JUPYTER_RUNTIME_DIR"] = str(directory / "runtime")
+    fork_kernel(request)  # before anything that could start a thread, and outside of every `try`
     executed = directory / "outputs" / f"{request['name']}.ipynb"
     try:
         succeed(directory, **answer_of(execute(request, executed, cells), executed))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever happens is the answer
         fail(directory, explained(error, cells.running))
+
+
+# -- the kernel --------------------------------------------------------------------------------------------------------
+
+
+def fork_kernel(request: dict[str, Any]) -> None:
+    """Fork the notebook's kernel if that can be done; else it is started when the notebook is executed."""
+    from orchestrator_nb.kernels import adoption
+
+    found = forkable(request)
+    if found:
+        adoption.fork_kernel(*found)
+
+
+def forkable(request: dict[str, Any]) -> tuple[Any, list[str]] | None:
+    """The specification and further arguments of a kernel that can be forked, or None, which is explained in the log.
+
+    What is wrong with the notebook or its kernel is found again, and told, when it is executed.
+    """
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    from orchestrator_nb.errors import NotebookError
+    from orchestrator_nb.ipynb.document import read_notebook
+    from orchestrator_nb.kernels import adoption
+
+    try:
+        name, language = choose_kernel(read_notebook(request["notebook"])["metadata"])
+    except (NotebookError, LookupError):
+        return None
+    spec = KernelSpecManager().get_kernel_spec(name)
+    choice = adoption.choose(spec)
+    print(f"kernel: {choice}", flush=True)  # noqa: T201 - the log
+    return (spec, arguments(request, language)) if choice.mode == "fork" else None
+
+
+def arguments(request: dict[str, Any], language: str) -> list[str]:
+    """What the kernel is given besides what its specification says: to seed what gives random numbers."""
+    from orchestrator_nb.ipynb import seeding
+
+    seed = request["provenance"]["seed"]
+    return [] if seed is None else [f"--IPKernelApp.exec_lines={seeding.source(seed, language)}"]
 
 
 # -- executing ---------------------------------------------------------------------------------------------------------
@@ -62,22 +106,21 @@ class Cells:
 def execute(request: dict[str, Any], executed: Path, cells: Cells) -> Any:
     """Execute the notebook into the file `executed`, which is saved after each cell; return it."""
     import papermill
-    from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.engines import papermill_engines
     from papermill.iorw import load_notebook_node
 
-    from orchestrator_nb.ipynb import seeding
+    from orchestrator_nb.kernels.engine import OrchestratorEngine
 
-    class Engine(NBClientEngine):  # type: ignore[misc]
-        """papermill's engine, followed cell by cell."""
+    class Engine(OrchestratorEngine):
+        """The engine, followed cell by cell."""
 
         @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *given: Any, **options: Any) -> Any:
             add_typed(nb_man.nb, request.get("typed", ""))
             nb_man.nb.metadata.setdefault("orchestrator", {})["provenance"] = request["provenance"]
-            if (seed := request["provenance"]["seed"]) is not None:
-                options["extra_arguments"] = [f"--IPKernelApp.exec_lines={seeding.source(seed, language)}"]
+            options["extra_arguments"] = arguments(request, language)
             cells.follow(nb_man)
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+            return super().execute_managed_notebook(nb_man, kernel_name, *given, **options)
 
     papermill_engines.register("orchestrator_nb", Engine)
     kernel, language = choose_kernel(load_notebook_node(request["notebook"]).metadata)

@@ -9,18 +9,24 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from orchestrator_nb.agents.exits import failure_of, warnings_of
-from orchestrator_nb.core.ports import Assignment, Command, Failure, Services, Success
+from orchestrator_nb.core.ports import Assignment, Command, Failure, Process, Services, Success
 from orchestrator_nb.errors import OrchestratorError, UnsafePath
 from orchestrator_nb.storage.files import Root
+from orchestrator_nb.system._forking import SINGLE_THREADED
+from orchestrator_nb.system.preloading import CannotFork
 from orchestrator_nb.system.reading import open_regular
 
 REQUEST, PROGRESS, ANSWER = "request.json", "progress.jsonl", "answer.json"
+
+#: Prefix of the variables that keep what `SINGLE_THREADED` replaces, for what the child forks.
+MEANT = "ORCH_MEANT_"
 
 #: Seconds between two looks at the progress file.
 INTERVAL = 0.1
@@ -53,25 +59,26 @@ async def run_child(
     assignment: Assignment,
     services: Services,
     defaults: Mapping[str, str] | None = None,
+    preload: tuple[str, ...] | None = None,
 ) -> Success | Failure:
     """Run `program`, a Python file of this package, on `request`; pass on its progress; return its answer.
 
-    `defaults` are environment variables that hold where neither the run nor the task says otherwise.
+    `defaults` are environment variables that hold where neither the run nor the task says otherwise. With `preload`
+    it is a fork of an interpreter that has these modules, if that can be, and has one thread, so that it can fork.
     """
     directory = Path(services.attempt_dir())
     root = Root(directory)
     root.write_atomic(REQUEST, msgspec.json.encode(request))
     environment = {"PYTHONUNBUFFERED": "1", **(defaults or {}), **services.environment()}
     log = directory / "log"
-    process = await services.spawn(
-        Command(
-            # -P: no file in the working directory takes the place of a module that the child itself needs
-            argv=(sys.executable, "-P", str(program), str(directory)),
-            cwd=assignment.cwd,
-            env=environment,
-            log=log,
-        )
+    command = Command(
+        # -P: no file in the working directory takes the place of a module that the child itself needs
+        argv=(sys.executable, "-P", str(program), str(directory)),
+        cwd=assignment.cwd,
+        env=environment,
+        log=log,
     )
+    process = await _spawn(command, services, preload)
     progress = _Follower(directory / PROGRESS, services)
     waiting = asyncio.ensure_future(process.wait())
     try:
@@ -90,6 +97,15 @@ async def run_child(
     if answer.success is not None:
         return msgspec.structs.replace(answer.success, warnings=warnings_of(end))
     return answer.failure or Failure("the process gave an empty answer")
+
+
+async def _spawn(command: Command, services: Services, preload: tuple[str, ...] | None) -> Process:
+    if preload is not None:
+        meant = {f"{MEANT}{name}": command.env[name] for name in SINGLE_THREADED if name in command.env}
+        fork = msgspec.structs.replace(command, env={**command.env, **meant, **SINGLE_THREADED}, preload=preload)
+        with suppress(CannotFork):
+            return await services.spawn(fork)
+    return await services.spawn(command)
 
 
 class _Follower:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,18 @@ import msgspec
 from orchestrator_nb.agents.child import run_child
 from orchestrator_nb.core.ports import Assignment, Failure, Outcome, Services
 from orchestrator_nb.errors import AgentError, NotebookError
+from orchestrator_nb.ipynb.document import read_notebook
+from orchestrator_nb.ipynb.imports import imports_of
 from orchestrator_nb.ipynb.injection import typed_lines
 from orchestrator_nb.ipynb.parameters import parameters_of
 from orchestrator_nb.ipynb.provenance import Circumstances, checked_out, provenance
 from orchestrator_nb.ipynb.seeding import seed_of
 from orchestrator_nb.ipynb.values import beside, check, message, waiting
+from orchestrator_nb.kernels.modes import VARIABLE
+from orchestrator_nb.kernels.preload import modules_for
 
+#: What the program imports itself.
+DRIVER = ("orchestrator_nb.kernels._driver", "ipykernel.kernelspec", "orchestrator_nb.ipynb.seeding")
 _PROGRAM = Path(__file__).with_name("_notebook_child.py")
 
 
@@ -54,14 +61,21 @@ class NotebookAgent:
         }
         environment = {
             "JUPYTER_PREFER_ENV_PATH": "1",  # python3 is the kernel of this environment, not of the user's home
-            "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         }
-        outcome = await run_child(_PROGRAM, request, assignment, services, environment)
+        preload = await asyncio.to_thread(_preload, path, services.environment())
+        outcome = await run_child(_PROGRAM, request, assignment, services, environment, preload)
         if isinstance(outcome, Failure):
             kept = f"{outcome.error}\nWhat was executed is in {directory / 'outputs'}"
             return msgspec.structs.replace(outcome, error=kept)
         return outcome
+
+
+def _preload(notebook: Path, environment: Mapping[str, str]) -> tuple[str, ...] | None:
+    """What the notebook's process and kernel are going to import; None: it asks for a kernel from the start."""
+    if environment.get(VARIABLE) == "cold":
+        return None
+    return (*DRIVER, *modules_for(imports_of(read_notebook(notebook))))
 
 
 def _found_and_checked(assignment: Assignment, *, starting: bool) -> tuple[Path, dict[str, Any], str]:

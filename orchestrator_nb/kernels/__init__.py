@@ -1,0 +1,1 @@
+"""Kernels that execute notebooks, and the engine by which papermill uses them."""

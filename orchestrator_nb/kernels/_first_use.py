@@ -1,0 +1,51 @@
+"""The first use of what notebooks use, before kernels are forked: what it makes and keeps, none of them has to make.
+
+To be imported after the modules that it is about. Nothing of it can be seen by a notebook but its speed.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import sys
+from contextlib import suppress
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+
+def tokenize() -> None:
+    """IPython reads each cell with Python's own tokenizer, whose expressions are compiled when they are first used."""
+    TransformerManager().transform_cell("%pwd\nx = !ls\nprint(x)\n")
+
+
+def describe() -> None:
+    """A table of pandas as HTML."""
+    if pandas := sys.modules.get("pandas"):
+        pandas.DataFrame({"a": [1.5, 2.0]}).describe()._repr_html_()
+
+
+def draw() -> None:
+    """A figure of matplotlib as PNG; the fonts, which are open files, are let go of."""
+    if "matplotlib.pyplot" not in sys.modules:
+        return
+    from matplotlib import font_manager
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    figure.subplots().plot([1, 2])
+    figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
+    font_manager._get_font.cache_clear()  # type: ignore[attr-defined]
+
+
+def find_plotting() -> None:
+    """What pandas draws with: it looks through all installed packages for that."""
+    if "pandas.plotting._matplotlib" in sys.modules:
+        sys.modules["pandas.plotting._core"]._get_plot_backend("matplotlib")
+
+
+for use in (tokenize, describe, draw, find_plotting):
+    with suppress(Exception):  # a notebook that does the same will be told
+        use()
+gc.collect()

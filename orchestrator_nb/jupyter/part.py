@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -119,6 +120,42 @@ def close_all(widget: Any) -> None:
     widget.close()
 
 
+class Envelope:
+    """What panes tell at one turn goes in one message: that costs a kernel more than what is in it.
+
+    The first pane that has something to tell carries it for all. For the updates' thread.
+    """
+
+    def __init__(self) -> None:
+        self._open = False
+        self._told: list[tuple[Pane, dict[str, Any]]] = []
+
+    def put(self, pane: Pane, message: dict[str, Any]) -> None:
+        """Send a message of `pane`, with others if there is a turn of several."""
+        self._told.append((pane, message))
+        if not self._open:
+            self._send()
+
+    def drop(self, pane: Pane) -> None:
+        """What `pane` has told at this turn is overtaken."""
+        self._told = [told for told in self._told if told[0] is not pane]
+
+    def __enter__(self) -> None:
+        self._open = True
+
+    def __exit__(self, *_: object) -> None:
+        self._open = False
+        self._send()
+
+    def _send(self) -> None:
+        told, self._told = [told for told in self._told if told[0].comm is not None], []
+        if len(told) == 1:
+            told[0][0].send(told[0][1])
+        elif told:
+            messages = [{"pane": pane.key, **message} for pane, message in told]
+            told[0][0].send({"type": "together", "messages": messages})
+
+
 class Pane(Part, Live, AnyWidget):
     """A part that the ES module draws: the page holds a copy of `whole`, and is told what changed, numbered.
 
@@ -127,6 +164,7 @@ class Pane(Part, Live, AnyWidget):
     """
 
     counted = True
+    envelope = Envelope()
     _esm = LOADER
     #: The module itself, which the page loads once.
     code = traitlets.Unicode(ESM).tag(sync=True)
@@ -136,6 +174,8 @@ class Pane(Part, Live, AnyWidget):
 
     def __init__(self, view: View, **traits: Any) -> None:
         self._number = 0
+        #: What the pages know it by.
+        self.key = uuid.uuid4().hex
         #: How many views of it each page shows, and the pages that have not answered since the roll was called.
         self.shown_by: dict[str, int] = {}
         self._silent: set[str] = set()
@@ -158,16 +198,17 @@ class Pane(Part, Live, AnyWidget):
         """The snapshot."""
         with self.view.subject.reading() as state:
             whole = self.whole(state)
-        return msgspec.json.encode({"number": self._number, "now": self.view.now(), **whole})
+        return msgspec.json.encode({"pane": self.key, "number": self._number, "now": self.view.now(), **whole})
 
     def post(self, kind: str, **content: Any) -> None:
         """Tell the page one thing more. For the updates' thread."""
         self._number += 1
-        self.send({"type": kind, "number": self._number, "now": self.view.now(), **content})
+        self.envelope.put(self, {"type": kind, "number": self._number, "now": self.view.now(), **content})
 
     def post_whole(self) -> None:
         """Tell the page all anew. For the updates' thread."""
         self._number += 1
+        self.envelope.drop(self)
         self.send({"type": "whole", "number": self._number}, buffers=[self.encoded()])
 
     def _received(self, _: Any, message: Any, buffers: Any) -> None:

@@ -1,6 +1,6 @@
 """`run.view.progress`: how far the run is, and each of its phases, in bars and in words.
 
-At most two updates a second, one while nothing happens but time. Judging the progress costs O(plan) and may take one
+One update a second, and one at each change of the run's status. Judging the progress costs O(plan) and may take one
 part of the time in `_JUDGING`; what the state counts by itself is always of now.
 """
 
@@ -28,9 +28,8 @@ from orchestrator_nb.projections.words import duration
 if TYPE_CHECKING:
     from orchestrator_nb.jupyter.view import View
 
-#: Seconds between two updates, while something happens and while only time passes.
-_INTERVAL = 0.5
-_TICK = 1.0
+#: Seconds between two updates, whether something happens or only time passes.
+_INTERVAL = 1.0
 #: Judging the progress may take one part of the time in so many, and is not done more often than once in a second.
 _JUDGING = 50
 _JUDGE_INTERVAL = 1.0
@@ -127,7 +126,7 @@ class ProgressPanel(Part, Live, ipywidgets.VBox):
         self._draw_notes(notes)
         self._status, self._drawn_at = status, time.monotonic()
         if self.view.subject.live:
-            updates.due(self, after=_TICK)
+            updates.due(self, after=_INTERVAL)
 
     def _judge(self, state: State, status: str, now: float) -> Progress:
         """The progress, not always of just now."""

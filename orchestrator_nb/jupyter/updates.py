@@ -8,6 +8,7 @@ page that is told less often does less). All writes to widgets happen in this th
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import logging
@@ -33,7 +34,11 @@ logger = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
-    """A part of a view. It may have `most`: how many messages it sends at one turn, as far as it knows."""
+    """A part of a view.
+
+    It may have `most`: how many messages it sends at one turn, as far as it knows; and `envelope`, a context: parts
+    that have the same one send one message together.
+    """
 
     #: When it last sent, on the monotonic clock; 0 before.
     sent_at: float
@@ -124,10 +129,30 @@ class Updates:
                 now = time.monotonic()
                 wait = max(at - now, self._full_for(max(getattr(part, "most", 1), self._costs.get(part, 1)), now))
                 if wait <= 0:
-                    del self._due[part]
-                    part.sent_at = now
-                    return part, part.flush
+                    return part, functools.partial(self._flush, self._take(part, now))
                 self._changed.wait(wait)
+
+    def _take(self, first: Sender, now: float) -> list[Sender]:
+        """The part whose turn it is, with those that can go in the same envelope."""
+        envelope = getattr(first, "envelope", None)
+        parts = [first]
+        if envelope is not None:
+            for part, at in self._due.items():
+                ready = max(at, part.sent_at + INTERVAL) <= now
+                if part is not first and ready and getattr(part, "envelope", None) is envelope:
+                    parts.append(part)
+        for part in parts:
+            del self._due[part]
+            part.sent_at = now
+        return parts
+
+    def _flush(self, parts: list[Sender]) -> None:
+        with getattr(parts[0], "envelope", None) or contextlib.nullcontext():
+            for part in parts:
+                try:
+                    part.flush()
+                except Exception:  # one view in trouble must not silence the others
+                    logger.exception("a view could not be updated")
 
     def _full_for(self, cost: int, now: float) -> float:
         """Seconds until so many messages may be sent."""

@@ -121,3 +121,47 @@ def test_a_forgotten_part_is_not_called() -> None:
     updates.due(other, after=0.3)
     until(lambda: bool(other.times))
     assert not part.times
+
+
+class Envelope:
+    """Notes what went into it."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.turns: list[list[Enveloped]] = []
+
+    def __enter__(self) -> None:
+        self.open = True
+        self.turns.append([])
+
+    def __exit__(self, *_: object) -> None:
+        self.open = False
+        LiveComm.sent += 1
+
+
+class Enveloped(Part):
+    def __init__(self, envelope: Envelope, fails: bool = False) -> None:
+        super().__init__(0)
+        self.envelope, self.fails = envelope, fails
+
+    def flush(self) -> None:
+        assert self.envelope.open
+        self.envelope.turns[-1].append(self)
+        super().flush()
+        if self.fails:
+            raise RuntimeError("it could not be drawn")
+
+
+def test_parts_with_one_envelope_that_are_due_go_together_and_one_in_trouble_keeps_none_back(caplog: object) -> None:
+    updates, envelope = Updates(), Envelope()
+    parts, alone = [Enveloped(envelope, fails=True), Enveloped(envelope), Enveloped(envelope)], Part()
+    late = Enveloped(envelope)
+
+    def all_due() -> None:
+        for part in (*parts, alone):
+            updates.due(part)
+        updates.due(late, after=0.3)
+
+    updates.call(all_due)
+    until(lambda: bool(late.times and alone.times))
+    assert [set(turn) for turn in envelope.turns] == [set(parts), {late}]

@@ -65,6 +65,9 @@ function duration(seconds) {
   return `${Math.floor(whole / 3600)}h ${pad(Math.floor((whole % 3600) / 60))}m`;
 }
 
+// The channels of each notebook's models, by pane: what several panes are told arrives in a message to one of them.
+const channels = new WeakMap();
+
 // The page's side of a Pane: takes its snapshot and its numbered messages in turn, asks for all when one is missing.
 // `take(message)` is called with {type: "whole", ...} first, and at every change afterwards.
 class Channel {
@@ -79,6 +82,9 @@ class Channel {
     model.on("msg:custom", this.received);
     model.on("change:snapshot", this.renewed);
     this.load(model.get("snapshot"));
+    if (!channels.has(model.widget_manager)) channels.set(model.widget_manager, new Map());
+    this.others = channels.get(model.widget_manager);
+    this.others.set(this.data.pane, this);
   }
 
   // Bring every view that is open, and is opened later, up to date: view.whole(data), view.take(message).
@@ -126,6 +132,8 @@ class Channel {
   receive(message, buffers) {
     if (message.type === "roll") {
       this.report();
+    } else if (message.type === "together") {
+      for (const told of message.messages) this.others.get(told.pane)?.receive(told);
     } else if (message.type === "whole") {
       this.load(buffers[0]);
     } else if (message.number === this.number + 1) {
@@ -140,6 +148,7 @@ class Channel {
   }
 
   close() {
+    this.others.delete(this.data.pane);
     this.model.off("msg:custom", this.received);
     this.model.off("change:snapshot", this.renewed);
   }

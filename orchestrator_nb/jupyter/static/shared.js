@@ -82,8 +82,9 @@ class Channel {
     model.on("msg:custom", this.received);
     model.on("change:snapshot", this.renewed);
     this.load(model.get("snapshot"));
-    if (!channels.has(model.widget_manager)) channels.set(model.widget_manager, new Map());
-    this.others = channels.get(model.widget_manager);
+    const manager = model.widget_manager ?? model;
+    if (!channels.has(manager)) channels.set(manager, new Map());
+    this.others = channels.get(manager);
     this.others.set(this.data.pane, this);
   }
 

@@ -95,7 +95,8 @@ class ToldOutputs(OutputPane):
 
     def send(self, content: dict[str, Any], buffers: Any = None) -> None:
         """Keep it, as the page would get it."""
-        self.told.append(json.loads(json.dumps(content)))
+        told = json.loads(json.dumps(content))
+        self.told += told["messages"] if told["type"] == "together" else [told]
 
     def last(self, kind: str) -> dict[str, Any]:
         """The last message of this type."""

@@ -205,6 +205,7 @@ class SessionSubject(Subject):
         with self._lock:
             self._listeners.append(listener)
             if len(self._listeners) == 1:
+                self._told = (self._told[0], self.session.status)  # as it stands is no news
                 self._stop = threading.Event()
                 name = "orchestrator_nb watcher"
                 threading.Thread(target=self._watch, args=(self._stop,), name=name, daemon=True).start()

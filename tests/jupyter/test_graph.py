@@ -15,7 +15,7 @@ from orchestrator_nb.core.state import State
 from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.jupyter.graph import CODES, GraphPane, plan_graph, state_graph
 from orchestrator_nb.jupyter.module import CSS, ESM
-from orchestrator_nb.jupyter.part import Changes
+from orchestrator_nb.jupyter.part import Changes, Envelope
 from orchestrator_nb.jupyter.view import view_of
 from orchestrator_nb.projections.layout import THRESHOLD, GraphView, collapse_by_phase
 from orchestrator_nb.projections.theme import STATUSES
@@ -33,6 +33,7 @@ class Told(GraphPane):
 
     def __init__(self, view: Any) -> None:
         self.told: list[dict[str, Any]] = []
+        self.envelope = Envelope()  # a pane that another test left behind must not carry what this one tells
         super().__init__(view)
 
     def send(self, content: Any, buffers: Any = None) -> None:

@@ -16,7 +16,7 @@ from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.jupyter.contents import content
 from orchestrator_nb.jupyter.log import LogPane
 from orchestrator_nb.jupyter.outputs import OutputPane
-from orchestrator_nb.jupyter.part import Changes
+from orchestrator_nb.jupyter.part import Changes, Envelope
 from orchestrator_nb.jupyter.tail import MAX_SIZE, Recent, Records, Tail
 from orchestrator_nb.jupyter.view import view_of
 from orchestrator_nb.runtime.orchestrator import Orchestrator
@@ -91,6 +91,7 @@ class ToldOutputs(OutputPane):
 
     def __init__(self, view: Any) -> None:
         self.told: list[dict[str, Any]] = []
+        self.envelope = Envelope()  # a pane that another test left behind must not carry what this one tells
         super().__init__(view)
 
     def send(self, content: dict[str, Any], buffers: Any = None) -> None:
@@ -122,6 +123,7 @@ class ToldLog(LogPane):
 
     def __init__(self, view: Any) -> None:
         self.lines: list[Any] = []
+        self.envelope = Envelope()  # a pane that another test left behind must not carry what this one tells
         super().__init__(view)
 
     def send(self, content: dict[str, Any], buffers: Any = None) -> None:

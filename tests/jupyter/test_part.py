@@ -19,6 +19,7 @@ class Recorded(GraphPane):
 
     def __init__(self, *arguments: Any) -> None:
         self.sent: list[tuple[dict[str, Any], Any]] = []
+        self.envelope = Envelope()  # a pane that another test left behind must not carry what this one tells
         super().__init__(*arguments)
 
     def send(self, content: dict[str, Any], buffers: Any = None) -> None:

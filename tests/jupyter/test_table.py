@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.errors import OrchestratorError
-from orchestrator_nb.jupyter.part import Changes
+from orchestrator_nb.jupyter.part import Changes, Envelope
 from orchestrator_nb.jupyter.table import PlanTable, rows, tasks
 from orchestrator_nb.jupyter.view import view_of
 from orchestrator_nb.runtime.orchestrator import Orchestrator
@@ -28,6 +28,7 @@ class Told(PlanTable):
 
     def __init__(self, view: Any) -> None:
         self.told: list[dict[str, Any]] = []
+        self.envelope = Envelope()  # a pane that another test left behind must not carry what this one tells
         super().__init__(view)
 
     def send(self, content: dict[str, Any], buffers: Any = None) -> None:

@@ -58,7 +58,10 @@ class Gathering:
         return not self._thread.is_alive()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until the folder is complete. Raises `StorageError` for what could not be written, `TimeoutError`."""
+        """Wait until the folder is complete.
+
+        Raises `TimeoutError`, and `OrchestratorError` for what kept it from being filled (`StorageError`, mostly).
+        """
         self._thread.join(timeout)
         if self._thread.is_alive():
             raise TimeoutError
@@ -91,11 +94,8 @@ class Gathering:
                         self._take(record.event.task)
             self._take_all()
             self._finish()
-        except OrchestratorError as error:
-            self._trouble = error
-            self._stop(str(error))
-        except OSError as error:
-            self._trouble = StorageError(f"the folder of the batch cannot be filled: {error}")
+        except Exception as error:  # noqa: BLE001 - who waits must hear of it, whatever it is
+            self._trouble = error if isinstance(error, OrchestratorError) else _unfilled(error)
             self._stop(str(self._trouble))
         finally:
             with self._lock:
@@ -160,6 +160,12 @@ class Gathering:
             files = {path.rpartition("/")[2]: path for path in (left.notebook, left.picture) if path}
             items.append(item._replace(outputs=files, values=left.scraps or item.values))
         return tabular(collection._replace(contributions=tuple(items)))
+
+
+def _unfilled(error: Exception) -> StorageError:
+    told = StorageError(f"the folder of the batch cannot be filled: {type(error).__name__}: {error}")
+    told.__cause__ = error
+    return told
 
 
 def heading_of(state: State, notebook: str, status: str) -> Heading:

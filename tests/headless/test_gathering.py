@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nbformat
 import pytest
@@ -13,10 +13,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from orchestrator_nb.errors import StorageError
 from orchestrator_nb.headless.batch import start
 from orchestrator_nb.headless.folder import Folder
-from orchestrator_nb.headless.gathering import gather
+from orchestrator_nb.headless.gathering import Gathering, gather
 from orchestrator_nb.headless.results import Left
 from orchestrator_nb.ipynb.scraps import SCRAP
+from orchestrator_nb.runtime.orchestrator import Orchestrator
+from orchestrator_nb.storage.settings import Settings
 from tests.headless.books import sweep
+from tests.runtime.waiting import plan
 
 
 def shows(**data: Any) -> Any:
@@ -84,3 +87,17 @@ def test_f10_a_folder_that_cannot_be_filled_stops_the_batch(tmp_path: Path, monk
     again = start(tmp_path / "sweep.ipynb", output="out", resume=True, jobs=2).wait()
     assert again.status == "completed"
     assert len(list((tmp_path / "out/pictures").iterdir())) == 5
+
+
+class Broken(Folder):
+    """A folder with a fault in its code."""
+
+    def put(self, relative: str, content: bytes, more: BinaryIO | None = None) -> None:
+        raise ValueError(f"no {relative}")
+
+
+def test_whatever_keeps_the_folder_from_being_filled_is_told_to_who_waits(tmp_path: Path) -> None:
+    run = Orchestrator(Settings(workspace=tmp_path / "sessions")).run(plan({"id": "a", "command": "true"}))
+    gathering = Gathering(run, Broken(tmp_path / "out"), "a.ipynb")
+    with pytest.raises(StorageError, match=r"cannot be filled: ValueError: no results\.csv"):
+        gathering.wait(20)

@@ -14,6 +14,7 @@ from typing import Any
 from comm.base_comm import BaseComm
 from ipywidgets.widgets.widget import __protocol_version__, _remove_buffers
 
+from orchestrator_nb.jupyter.envelope import shared
 from orchestrator_nb.jupyter.environment import request_of
 
 
@@ -80,6 +81,11 @@ class Live:
             metadata={"version": __protocol_version__},
             **model_id,
         )
+
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        """Send a message to the page: by itself, but for what is new in the state at a turn of the views' updates."""
+        if msg.get("method") != "update" or buffers or not shared.takes(self, msg["state"]):
+            super()._send(msg, buffers)  # type: ignore[misc]
 
 
 _subshell: str | None = None

@@ -51,7 +51,7 @@ class LogPane(Pane):
 
     def refresh(self, changes: Changes) -> None:
         """Send the lines that are new."""
-        self._read()
+        self._read(changes.records)
         if self._recent.end > self._told:
             self.post("text", text={"key": "", **self._recent.since(self._told)})
             self._told = self._recent.end
@@ -63,12 +63,12 @@ class LogPane(Pane):
         head = [f"… [{len(lines) - _SETTLED:,} earlier lines]"] if len(lines) > _SETTLED else []
         return {"text/plain": "\n".join([*head, *lines[-_SETTLED:]]) or "Nothing has happened yet."}
 
-    def _read(self) -> None:
+    def _read(self, newest: list[e.Record]) -> None:
         subject = self.view.subject
         with self._reading:
             with subject.reading() as state:
                 published = state.seq
-            records = self._records.read(published)
+            records = self._records.read(published, newest)
             with subject.reading() as state:
                 for record in records:
                     kind = _KINDS.get(type(record.event))

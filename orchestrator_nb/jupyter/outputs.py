@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from orchestrator_nb.core.events import Artifact
+from orchestrator_nb.core.events import Artifact, Record
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.models import Task
 from orchestrator_nb.core.state import State
@@ -126,19 +126,27 @@ class OutputPane(Pane):
             self._head = head
             self.post("task", **head)
         if task is not None:
-            self._read(task, published)
+            self._read(task, published, changes.records)
             if self.visible and (task["live"] or (self._follow and running)):
                 updates.due(self, after=_LOOK if task["live"] else _STAY)
 
-    def _read(self, task: dict[str, Any], published: int) -> None:
+    def _read(self, task: dict[str, Any], published: int, newest: list[Record]) -> None:
         key, over = f"{task['id']}/{task['attempt']}", not task["live"]
         printed = self._printed
         if printed is None or printed.key != key:
             subject = self.view.subject
             directory = subject.path / subject.directory.attempt(task["id"], task["attempt"])
-            printed = Printed(task["kind"], task["id"], task["attempt"], directory, subject.directory.log_path)
+            silent = task["live"] and not (task["done"] or task["total"] or task["message"])
+            printed = Printed(
+                task["kind"],
+                task["id"],
+                task["attempt"],
+                directory,
+                subject.directory.log_path,
+                after=published if silent else 0,
+            )
             self._printed = printed
-        if printed.read(published, over):
+        if printed.read(published, over, newest):
             self.post("text", text={"key": key, "note": printed.note, **printed.recent.since(printed.told)})
             printed.told = printed.recent.end
 

@@ -12,8 +12,10 @@ import msgspec
 import traitlets
 from anywidget import AnyWidget
 
+from orchestrator_nb.core.events import Record
 from orchestrator_nb.core.state import State
 from orchestrator_nb.jupyter.comm import Live
+from orchestrator_nb.jupyter.envelope import shared
 from orchestrator_nb.jupyter.module import ESM, LOADER
 from orchestrator_nb.jupyter.updates import updates
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 #: A mimebundle: what one output of a cell holds.
 Bundle = dict[str, Any]
+
+#: Records that wait until a part tells its page; of more, the last ones.
+MAX_RECORDS = 200
 
 
 @dataclass
@@ -34,12 +39,16 @@ class Changes:
     run: bool = False
     #: There is another plan, or another subject: nothing that was told holds.
     everything: bool = False
+    #: The newest records: spares who tells of them to read the log, if no earlier ones are missing.
+    records: list[Record] = field(default_factory=list)
 
     def add(self, other: Changes) -> None:
         """Take what `other` says in too."""
         self.tasks |= other.tasks
         self.run |= other.run
         self.everything |= other.everything
+        if other.records:
+            self.records = (self.records + other.records)[-MAX_RECORDS:]
 
 
 class Part:
@@ -55,7 +64,8 @@ class Part:
     counted = False
     awaited = True
     sent_at = 0.0
-    most = 1
+    #: With what else its messages go.
+    envelope = shared
 
     def __init__(self, view: View, **traits: Any) -> None:
         self.view = view
@@ -68,12 +78,21 @@ class Part:
         """Whether a page shows it, as far as is known."""
         return True
 
+    @property
+    def most(self) -> int:
+        """How many messages it sends at one turn, as far as it knows."""
+        return 1
+
     def note(self, changes: Changes) -> None:
-        """Something changed."""
+        """Something changed: tell the page soon."""
+        if self.takes(changes):
+            updates.due(self)
+
+    def takes(self, changes: Changes) -> bool:
+        """Something changed: whether there is a page to tell."""
         with self._changes_lock:
             self._changes.add(changes)
-        if self.visible:
-            updates.due(self)
+        return self.visible
 
     def flush(self) -> None:
         """Tell the page. For the updates' thread."""
@@ -120,42 +139,6 @@ def close_all(widget: Any) -> None:
     widget.close()
 
 
-class Envelope:
-    """What panes tell at one turn goes in one message: that costs a kernel more than what is in it.
-
-    The first pane that has something to tell carries it for all. For the updates' thread.
-    """
-
-    def __init__(self) -> None:
-        self._open = False
-        self._told: list[tuple[Pane, dict[str, Any]]] = []
-
-    def put(self, pane: Pane, message: dict[str, Any]) -> None:
-        """Send a message of `pane`, with others if there is a turn of several."""
-        self._told.append((pane, message))
-        if not self._open:
-            self._send()
-
-    def drop(self, pane: Pane) -> None:
-        """What `pane` has told at this turn is overtaken."""
-        self._told = [told for told in self._told if told[0] is not pane]
-
-    def __enter__(self) -> None:
-        self._open = True
-
-    def __exit__(self, *_: object) -> None:
-        self._open = False
-        self._send()
-
-    def _send(self) -> None:
-        told, self._told = [told for told in self._told if told[0].comm is not None], []
-        if len(told) == 1:
-            told[0][0].send(told[0][1])
-        elif told:
-            messages = [{"pane": pane.key, **message} for pane, message in told]
-            told[0][0].send({"type": "together", "messages": messages})
-
-
 class Pane(Part, Live, AnyWidget):
     """A part that the ES module draws: the page holds a copy of `whole`, and is told what changed, numbered.
 
@@ -164,7 +147,6 @@ class Pane(Part, Live, AnyWidget):
     """
 
     counted = True
-    envelope = Envelope()
     _esm = LOADER
     #: The module itself, which the page loads once.
     code = traitlets.Unicode(ESM).tag(sync=True)
@@ -179,6 +161,8 @@ class Pane(Part, Live, AnyWidget):
         #: How many views of it each page shows, and the pages that have not answered since the roll was called.
         self.shown_by: dict[str, int] = {}
         self._silent: set[str] = set()
+        #: The pages that cannot set the state of other widgets.
+        self._unable: set[str] = set()
         super().__init__(view, **traits)
         self.on_msg(self._received)
 
@@ -186,6 +170,11 @@ class Pane(Part, Live, AnyWidget):
     def visible(self) -> bool:
         """Whether a page shows it: it says so when it begins and ends to. One that was just made is about to be."""
         return bool(self.shown_by) or self.awaited
+
+    @property
+    def carries(self) -> bool:
+        """Whether the pages that show it set the state of other widgets too, when they are told to."""
+        return bool(self.shown_by) and not self._unable
 
     def whole(self, state: State) -> dict[str, Any]:
         """All that the page has to know, as JSON."""
@@ -209,13 +198,15 @@ class Pane(Part, Live, AnyWidget):
         """Tell the page all anew. For the updates' thread."""
         self._number += 1
         self.envelope.drop(self)
-        self.send({"type": "whole", "number": self._number}, buffers=[self.encoded()])
+        message = {"type": "whole", "number": self._number, "widgets": self.envelope.carried()}
+        self.send(message, buffers=[self.encoded()])
 
     def _received(self, _: Any, message: Any, buffers: Any) -> None:
         match message:
             case {"type": "sync"}:
                 updates.call(self.post_whole)
             case {"type": "view", "page": str(page), "views": int(views), "number": number}:
+                (self._unable.discard if message.get("carries") else self._unable.add)(page)
                 self._seen_in(page, views, number)
             case {"type": "select", "task": str(task)}:
                 self.view.select(task)
@@ -226,7 +217,7 @@ class Pane(Part, Live, AnyWidget):
         """A page says how many views of it it shows."""
         self._silent.discard(page)
         if views <= 0:
-            self.shown_by.pop(page, None)
+            self._forget(page)
             self.view.left()
             return
         more = views > self.shown_by.get(page, 0)
@@ -246,8 +237,12 @@ class Pane(Part, Live, AnyWidget):
         if silent := self._silent:
             self._silent = set()
             for page in silent:
-                self.shown_by.pop(page, None)
+                self._forget(page)
             self.view.left()
+
+    def _forget(self, page: str) -> None:
+        self.shown_by.pop(page, None)
+        self._unable.discard(page)
 
 
 class RollCall:

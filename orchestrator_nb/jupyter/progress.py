@@ -28,8 +28,10 @@ from orchestrator_nb.projections.words import duration
 if TYPE_CHECKING:
     from orchestrator_nb.jupyter.view import View
 
-#: Seconds between two updates, whether something happens or only time passes.
+#: Seconds between two updates, whether something happens or only time passes; and where a pane that tells of what
+#: happens carries this too.
 _INTERVAL = 1.0
+_CARRIED_INTERVAL = 0.4
 #: Judging the progress may take one part of the time in so many, and is not done more often than once in a second.
 _JUDGING = 50
 _JUDGE_INTERVAL = 1.0
@@ -88,13 +90,21 @@ class ProgressPanel(Part, Live, ipywidgets.VBox):
         super().__init__(view, children=[self.head, self.bar], **looks.column)
         self._draw(view.subject.status)
 
+    @property
+    def most(self) -> int:
+        """How many messages it sends at one turn."""
+        bars = len(self.phases.ids) if self.phases is not None else 0
+        return 1 if self.view.carried else 2 + (bars if bars <= _MAX_BARS else 1)
+
     def refresh(self, changes: Changes) -> None:
         """Draw, if it is time to."""
         status = self.view.subject.status
-        early = self._drawn_at + _INTERVAL - time.monotonic()
+        passed = time.monotonic() - self._drawn_at
+        early = _INTERVAL - passed
+        carried = passed >= _CARRIED_INTERVAL and changes.tasks and self.view.carried
         if changes.everything:
             self._judge_at = 0.0
-        elif early > 0 and status == self._status:
+        elif early > 0 and status == self._status and not carried:
             updates.due(self, after=early)
             return
         self._draw(status)
@@ -141,7 +151,6 @@ class ProgressPanel(Part, Live, ipywidgets.VBox):
         old = self.phases
         if ids != (old.ids if old is not None else ()):
             self.phases = (_PhaseBars if len(phases) <= _MAX_BARS else _PhaseList)(ids) if ids else None
-            self.most = 2 + (len(ids) if len(ids) <= _MAX_BARS else 1)
             self._arrange()
             if old is not None:
                 close_all(old)

@@ -9,7 +9,7 @@ import os
 import stat
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -142,14 +142,32 @@ class Records:
     They are not verified here, as whoever opens the session does that: what cannot be read ends the reading.
     """
 
-    def __init__(self, path: Path, of_type: str = "") -> None:
-        """Only events of one type where that is given, by its tag: others are not even decoded."""
+    def __init__(self, path: Path, of_type: str = "", after: int = 0) -> None:
+        """Only those after number `after`, and of one type of event where its tag is given: others are not decoded."""
         self.path = path
         self._mark = of_type.encode()
         self._offset = 0
+        self._seq = after
 
-    def read(self, until: int) -> list[Record]:
-        """The records that are new, up to number `until`: what is published, and so safe to show."""
+    def read(self, until: int, newest: Sequence[Record] = ()) -> list[Record]:
+        """The records that are new, up to number `until`: what is published, and so safe to show.
+
+        `newest` are published ones without a gap, as somebody has them, of any type: the log is read only if there are
+        new ones before them.
+        """
+        if until <= self._seq:
+            return []
+        before, offset = self._seq, self._offset
+        if newest and newest[0].seq <= self._seq + 1:
+            found: Sequence[Record] = newest
+            self._seq = max(self._seq, newest[-1].seq)
+        else:
+            found = self._read(until)
+            if self._offset > offset:  # else it could not be read
+                self._seq = until
+        return [record for record in found if record.seq > before]
+
+    def _read(self, until: int) -> list[Record]:
         records = []
         for line in self._new().splitlines(keepends=True):
             if self._mark not in line and line.endswith(b"\n"):

@@ -61,18 +61,19 @@ class Updates:
         #: How many messages parts may send at their next turn, where that is more than one: the most of late.
         self._costs: WeakKeyDictionary[Sender, int] = WeakKeyDictionary()
 
-    def due(self, part: Sender, after: float = 0.0) -> None:
-        """Let `part` send soon, or `after` so many seconds, unless it does before."""
+    def due(self, *parts: Sender, after: float = 0.0) -> None:
+        """Let `parts` send soon, or `after` so many seconds, unless they do before."""
         at = time.monotonic() + after
         with self._changed:
-            if at < self._due.get(part, float("inf")):
-                self._due[part] = at
+            sooner = [part for part in parts if at < self._due.get(part, float("inf"))]
+            if sooner:
+                self._due.update(dict.fromkeys(sooner, at))
                 self._wake()
 
     def call(self, function: Callable[[], None], after: float = 0.0) -> None:
         """Call `function` in the thread, `after` so many seconds: what else writes to widgets."""
         if after > 0:
-            self.due(_Later(function), after)
+            self.due(_Later(function), after=after)
             return
         with self._changed:
             self._calls.append(function)
@@ -97,49 +98,49 @@ class Updates:
 
     def _serve(self) -> None:
         while True:
-            part, work = self._next()
+            work = self._next()
             before = LiveComm.sent
             try:
                 work()
             except Exception:  # one view in trouble must not silence the others
                 logger.exception("a view could not be updated")
-            self._count(part, LiveComm.sent - before)
-            del part, work  # an idle thread keeps nothing alive
+            self._count(LiveComm.sent - before)
+            del work  # an idle thread keeps nothing alive
 
-    def _count(self, part: Sender | None, sent: int) -> None:
+    def _count(self, sent: int) -> None:
         # What opens many widgets at once, as a question does, holds up the others for a second at most.
         self._tokens = max(-RATE, self._tokens - sent)
         if sent:
             self._sent.append((time.monotonic(), sent))
-        if part is not None and (cost := max(sent, self._costs.get(part, 1) - 1)) > 1:
-            self._costs[part] = cost
-        elif part is not None:
-            self._costs.pop(part, None)
 
-    def _next(self) -> tuple[Sender | None, Callable[[], None]]:
-        """Wait for what is to be done next, and whose turn that is."""
+    def _cost(self, part: Sender) -> int:
+        """How many messages it may send at its next turn."""
+        return max(getattr(part, "most", 1), self._costs.get(part, 1))
+
+    def _next(self) -> Callable[[], None]:
+        """Wait for what is to be done next."""
         with self._changed:
             while True:
                 if self._calls:
-                    return None, self._calls.pop(0)
+                    return self._calls.pop(0)
                 part, at = self._first()
                 if part is None:
                     self._changed.wait()
                     continue
                 now = time.monotonic()
-                wait = max(at - now, self._full_for(max(getattr(part, "most", 1), self._costs.get(part, 1)), now))
+                wait = max(at - now, self._full_for(self._cost(part), now))
                 if wait <= 0:
-                    return part, functools.partial(self._flush, self._take(part, now))
+                    return functools.partial(self._flush, self._take(part, now))
                 self._changed.wait(wait)
 
     def _take(self, first: Sender, now: float) -> list[Sender]:
-        """The part whose turn it is, with those that can go in the same envelope."""
+        """The part whose turn it is, with those that can go in the same envelope: not such as send more than that."""
         envelope = getattr(first, "envelope", None)
         parts = [first]
-        if envelope is not None:
+        if envelope is not None and self._cost(first) == 1:
             for part, at in self._due.items():
-                ready = max(at, part.sent_at + INTERVAL) <= now
-                if part is not first and ready and getattr(part, "envelope", None) is envelope:
+                ready = part is not first and max(at, part.sent_at + INTERVAL) <= now
+                if ready and getattr(part, "envelope", None) is envelope and self._cost(part) == 1:
                     parts.append(part)
         for part in parts:
             del self._due[part]
@@ -149,10 +150,15 @@ class Updates:
     def _flush(self, parts: list[Sender]) -> None:
         with getattr(parts[0], "envelope", None) or contextlib.nullcontext():
             for part in parts:
+                before = LiveComm.sent
                 try:
                     part.flush()
                 except Exception:  # one view in trouble must not silence the others
                     logger.exception("a view could not be updated")
+                if (cost := max(LiveComm.sent - before, self._costs.get(part, 1) - 1)) > 1:
+                    self._costs[part] = cost
+                else:
+                    self._costs.pop(part, None)
 
     def _full_for(self, cost: int, now: float) -> float:
         """Seconds until so many messages may be sent."""

@@ -136,6 +136,11 @@ class View:
         self.selected = task_id
         self.changed(Changes(run=True))
 
+    @property
+    def carried(self) -> bool:
+        """Whether a page shows a pane that carries what others tell."""
+        return any(part.carries for part in list(self._parts.values()) if isinstance(part, Pane))
+
     def replay(self) -> Any:
         """The run so far as a slider moves through its log (`jupyter.replay.ReplayPanel`), by itself.
 
@@ -169,7 +174,7 @@ class View:
 
     def take(self, records: list[Record]) -> None:
         """New records, or none when the run's status may have changed."""
-        changes = Changes(run=True)
+        changes = Changes(run=True, records=records)
         with self.subject.reading() as state:
             for record in records:
                 event = record.event
@@ -189,8 +194,7 @@ class View:
         """Let all parts tell their pages."""
         with self._lock:
             parts = list(self._parts.values())
-        for part in parts:
-            part.note(changes)
+        updates.due(*[part for part in parts if part.takes(changes)])
 
     # -- display -------------------------------------------------------------------------------------------------------
 

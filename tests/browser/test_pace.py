@@ -17,7 +17,8 @@ COUNT_MESSAGES = """() => {
   window.messages = [];
   kernel.iopubMessage.connect((_, message) => {
     if (message.header.msg_type.startsWith('comm')) {
-      window.messages.push([Date.parse(message.header.date), message.content.comm_id, message.header.msg_type]);
+      const {comm_id, data} = message.content, carried = Object.keys(data?.content?.widgets ?? {});
+      window.messages.push([Date.parse(message.header.date), comm_id, message.header.msg_type, carried]);
     }
   });
 }"""
@@ -64,9 +65,9 @@ def test_row_F9_8000_changes_are_told_in_few_messages_and_end_right(notebook: Op
     page.run(2)
     assert page.text(2).strip() == "completed"
     messages = [m for m in page.page.evaluate("() => window.messages") if m[2] == "comm_msg"]
-    assert busiest([moment for moment, _, _ in messages]) <= 20
-    for widget in {widget for _, widget, _ in messages}:
-        assert busiest([moment for moment, of, _ in messages if of == widget]) <= 10
+    assert busiest([moment for moment, *_ in messages]) <= 20
+    for widget in {widget for _, widget, *_ in messages}:
+        assert busiest([moment for moment, of, *_ in messages if of == widget]) <= 10
     assert "rate exceeded" not in page.text(0) + page.text(1) + page.text(2)
 
 
@@ -81,8 +82,8 @@ def test_twelve_phases_that_change_at_once_are_told_in_few_messages(notebook: Op
     page.run(2)
     assert page.text(2).strip() == "completed"
     messages = [m for m in page.page.evaluate("() => window.messages") if m[2] == "comm_msg"]
-    assert len({widget for _, widget, _ in messages}) > 12
-    assert busiest([moment for moment, _, _ in messages]) <= 20
+    assert len({widget for *_, carried in messages for widget in carried}) > 12
+    assert busiest([moment for moment, *_ in messages]) <= 20
 
 
 def test_20_clicks_during_run_all_are_handled_and_all_cells_run(notebook: Opening) -> None:

@@ -41,7 +41,7 @@ def answer(notebook: Notebook, cell: int, choice: str) -> None:
 
 
 def test_a_run_is_shown_steered_settled_and_read_without_a_kernel(notebook: Opening) -> None:
-    page = notebook([start(1), "print(run.wait().status)"])
+    page = notebook([start(4), "print(run.wait().status)"])
     page.run(0)
     output = page.output(0)
     output.locator("tr[data-task='Pack']").wait_for()
@@ -103,6 +103,46 @@ def test_row_F11_a_reloaded_page_and_a_second_tab_show_the_same_and_steer(notebo
         tab.output(0).get_by_text("final_output.md").first.wait_for()
         tab.page.wait_for_function("() => !document.querySelector('.jp-Notebook .orchestrator')")
     other.page.close()
+
+
+def test_bars_stand_in_every_page_as_in_the_kernel(notebook: Opening) -> None:
+    code = """
+from orchestrator_nb import PlanBuilder, orchestrate
+plan = PlanBuilder("Bars")
+start = plan.human("Go?", id="start")
+for part in range(3):
+    plan.phase(f"part-{part}")
+for number in range(30):
+    start >> plan.simulated(title=f"Task {number}", duration=0.1, phase=f"part-{number % 3}")
+plan.human("Well?", id="last")
+run = orchestrate(plan, jobs=1)
+"""
+    go = "run.approve('start')"
+    kept = """
+bars = [run.view.progress.bar, *run.view.progress.phases.bars]
+print("; ".join(f"{100 * bar.value / bar.max:.0f} {bar.bar_style}" for bar in bars))
+"""
+    page = notebook([code, go, kept])
+    page.run(0)
+    page.output(0).locator("rect[data-task='last']").first.wait_for()
+    page.save()
+    other = type(page)(page.lab, page.page.context.new_page(), page.name)
+    other.open()
+    other.output(0).locator("rect[data-task='last']").first.wait_for()
+    page.run(1)
+    for tab in (page, other):
+        tab.output(0).get_by_text("31 of 32 done").first.wait_for()
+    page.run(2)
+    for tab in (page, other):
+        tab.until(lambda tab=tab: shown_bars(tab) == page.text(2).strip(), "the bars are as in the kernel")
+    other.page.close()
+
+
+def shown_bars(page: Notebook) -> str:
+    """How far the bars in the first cell's output are, and their styles."""
+    told = """bars => bars.map(({style, className}) =>
+      Math.round(parseFloat(style.width)) + " " + (/progress-bar-(\\w+)/.exec(className)?.[1] ?? "")).join("; ")"""
+    return str(page.output(0).locator(".progress-bar").evaluate_all(told))
 
 
 def test_a_plan_shows_itself_before_any_run(notebook: Opening) -> None:

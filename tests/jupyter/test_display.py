@@ -20,6 +20,19 @@ first >> second
 """
 
 
+#: The run is over, and what stays of it is in the place of its view: calls are carried out in turn.
+SETTLED = """
+import threading
+from orchestrator_nb.jupyter.updates import updates
+run.wait()
+while run.view._outputs:
+    threading.Event().wait(0.01)
+done = threading.Event()
+updates.call(done.set)
+assert done.wait(60)
+"""
+
+
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     with started_kernel(tmp_path_factory.mktemp("kernel")) as running:
@@ -58,7 +71,7 @@ def test_the_end_of_a_run_replaces_its_live_view(kernel: Kernel) -> None:
     request = kernel.start(PLAN.format(duration=1) + "run = orchestrate(plan)", cell="b")
     shown = kernel.finish(request)
     (message,) = (m for m in shown.messages if m["msg_type"] == "display_data" and _parent(m) == request)
-    later = kernel.run("import time; run.wait(); time.sleep(2)")
+    later = kernel.run(SETTLED)
     (update,) = (m for m in later.messages if m["msg_type"] == "update_display_data" and _parent(m) == request)
     assert update["content"]["transient"]["display_id"] == message["content"]["transient"]["display_id"]
     assert WIDGET not in update["content"]["data"]

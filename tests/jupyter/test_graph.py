@@ -13,9 +13,10 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
 from orchestrator_nb.errors import OrchestratorError
+from orchestrator_nb.jupyter.envelope import Envelope
 from orchestrator_nb.jupyter.graph import CODES, GraphPane, plan_graph, state_graph
 from orchestrator_nb.jupyter.module import CSS, ESM
-from orchestrator_nb.jupyter.part import Changes, Envelope
+from orchestrator_nb.jupyter.part import Changes
 from orchestrator_nb.jupyter.view import view_of
 from orchestrator_nb.projections.layout import THRESHOLD, GraphView, collapse_by_phase
 from orchestrator_nb.projections.theme import STATUSES

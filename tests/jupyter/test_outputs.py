@@ -14,9 +14,10 @@ import pytest
 from orchestrator_nb.core.state import State
 from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.jupyter.contents import content
+from orchestrator_nb.jupyter.envelope import Envelope
 from orchestrator_nb.jupyter.log import LogPane
 from orchestrator_nb.jupyter.outputs import OutputPane
-from orchestrator_nb.jupyter.part import Changes, Envelope
+from orchestrator_nb.jupyter.part import Changes
 from orchestrator_nb.jupyter.tail import MAX_SIZE, Recent, Records, Tail
 from orchestrator_nb.jupyter.view import view_of
 from orchestrator_nb.runtime.orchestrator import Orchestrator
@@ -81,6 +82,24 @@ def test_the_newest_lines_are_kept_and_told_by_number() -> None:
     assert recent.since(0) == {"first": 1, "begin": 1, "lines": ["b", ("c", "error"), "d"], "open": []}
     recent.add(["x" * MAX_SIZE])
     assert (recent.first, recent.end) == (5, 5)
+
+
+def test_records_at_hand_spare_reading_the_log_unless_earlier_ones_are_missing(tmp_path: Path) -> None:
+    run = Orchestrator(workspace=tmp_path / "work").run(plan({"id": "a", "agent": "simulated"})).wait(20)
+    log = run.directory.log_path
+    known = Records(log).read(10**9)
+    last = known[-1].seq
+    assert len(known) > 3
+    records = Records(log)
+    assert records.read(3) == known[:3]
+    log.rename(tmp_path / "away")
+    assert records.read(3) == records.read(last) == []
+    assert records.read(last, known[4:]) == []
+    assert records.read(4, known[2:4]) == known[3:4]
+    assert records.read(last, known[4:]) == known[4:]
+    assert records.read(last, known[4:]) == []
+    (tmp_path / "away").rename(log)
+    assert Records(log, after=2).read(last, known[3:]) == known[2:]
 
 
 # -- panes -------------------------------------------------------------------------------------------------------------
@@ -177,8 +196,8 @@ def test_what_a_command_prints_is_told_while_it_runs(start: Callable[..., Run], 
     go.touch()
     run.wait(10)
     until(lambda: told("one", ["two", "stderr"], "begun and ended"))
-    assert pane.last("text")["text"]["open"] == []
-    assert pane.last("task")["task"]["live"] is False
+    until(lambda: pane.last("task")["task"]["live"] is False)
+    until(lambda: pane.last("text")["text"]["open"] == [])
 
 
 def test_of_a_task_without_a_log_the_steps_are_told(start: Callable[..., Run]) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_nb import PlanBuilder
+from orchestrator_nb.jupyter.envelope import Envelope
 from orchestrator_nb.jupyter.graph import GraphPane
-from orchestrator_nb.jupyter.part import Changes, Envelope
+from orchestrator_nb.jupyter.part import Changes
 from orchestrator_nb.jupyter.view import view_of
 from orchestrator_nb.runtime.orchestrator import Orchestrator
 
@@ -34,9 +35,9 @@ def until_sent(pane: Recorded, kind: str) -> tuple[dict[str, Any], Any]:
     return found[-1]
 
 
-def shown(number: int, views: int = 1, page: str = "page") -> dict[str, Any]:
+def shown(number: int, views: int = 1, page: str = "page", carries: bool = False) -> dict[str, Any]:
     """What a page says that shows so many views."""
-    return {"type": "view", "page": page, "views": views, "number": number}
+    return {"type": "view", "page": page, "views": views, "number": number, "carries": carries}
 
 
 def recorded(tmp_path: Path) -> Recorded:
@@ -95,33 +96,3 @@ def test_a_page_that_speaks_late_is_told_all(tmp_path: Path) -> None:
     assert pane.visible
     until_sent(pane, "whole")
     pane.shut()
-
-
-def test_what_panes_tell_at_one_turn_is_one_message_and_what_is_overtaken_is_left_out(tmp_path: Path) -> None:
-    first, second = recorded(tmp_path), recorded(tmp_path / "other")
-    assert first.key != second.key == json.loads(second.encoded())["pane"]
-    envelope = Envelope()
-    with envelope:
-        envelope.put(first, {"type": "rows", "number": 1})
-        envelope.put(second, {"type": "rows", "number": 1})
-        envelope.put(first, {"type": "select", "number": 2})
-        assert not first.sent
-    assert [message for message, _ in first.sent] == [
-        {
-            "type": "together",
-            "messages": [
-                {"pane": first.key, "type": "rows", "number": 1},
-                {"pane": second.key, "type": "rows", "number": 1},
-                {"pane": first.key, "type": "select", "number": 2},
-            ],
-        }
-    ]
-    with envelope:
-        envelope.put(first, {"type": "rows", "number": 3})
-        envelope.put(second, {"type": "rows", "number": 2})
-        envelope.drop(first)
-    envelope.put(first, {"type": "rows", "number": 5})  # outside of a turn
-    assert [message for message, _ in second.sent] == [{"type": "rows", "number": 2}]
-    assert first.sent[-1][0] == {"type": "rows", "number": 5}
-    for pane in (first, second):
-        pane.shut()

@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.errors import OrchestratorError
-from orchestrator_nb.jupyter.part import Changes, Envelope
+from orchestrator_nb.jupyter.envelope import Envelope
+from orchestrator_nb.jupyter.part import Changes
 from orchestrator_nb.jupyter.table import PlanTable, rows, tasks
 from orchestrator_nb.jupyter.view import view_of
 from orchestrator_nb.runtime.orchestrator import Orchestrator

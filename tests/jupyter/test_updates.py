@@ -165,3 +165,13 @@ def test_parts_with_one_envelope_that_are_due_go_together_and_one_in_trouble_kee
     updates.call(all_due)
     until(lambda: bool(late.times and alone.times))
     assert [set(turn) for turn in envelope.turns] == [set(parts), {late}]
+
+
+def test_a_part_that_sends_much_goes_by_itself() -> None:
+    updates, envelope = Updates(), Envelope()
+    light, other, heavy = Enveloped(envelope), Enveloped(envelope), Enveloped(envelope)
+    heavy.most = 3
+    updates.due(light, heavy, other, after=0.05)
+    until(lambda: bool(light.times and other.times and heavy.times))
+    assert sorted(map(len, envelope.turns)) == [1, 2]
+    assert [heavy] in envelope.turns

@@ -82,9 +82,9 @@ class Channel {
     model.on("msg:custom", this.received);
     model.on("change:snapshot", this.renewed);
     this.load(model.get("snapshot"));
-    const manager = model.widget_manager ?? model;
-    if (!channels.has(manager)) channels.set(manager, new Map());
-    this.others = channels.get(manager);
+    this.manager = model.widget_manager ?? model;
+    if (!channels.has(this.manager)) channels.set(this.manager, new Map());
+    this.others = channels.get(this.manager);
     this.others.set(this.data.pane, this);
   }
 
@@ -99,9 +99,10 @@ class Channel {
     };
   }
 
-  // Say how many views this page shows.
+  // Say how many views this page shows, and whether other widgets can be told through it.
   report() {
-    this.tell({type: "view", page: this.page, views: this.views.size, number: this.number});
+    const carries = typeof this.manager.get_model === "function";
+    this.tell({type: "view", page: this.page, views: this.views.size, number: this.number, carries});
   }
 
   tell(message) {
@@ -135,8 +136,10 @@ class Channel {
       this.report();
     } else if (message.type === "together") {
       for (const told of message.messages) this.others.get(told.pane)?.receive(told);
+      this.set(message.widgets);
     } else if (message.type === "whole") {
       this.load(buffers[0]);
+      this.set(message.widgets);
     } else if (message.number === this.number + 1) {
       this.number = message.number;
       this.ahead = message.now - Date.now() / 1000;
@@ -146,6 +149,15 @@ class Channel {
       this.asking = true;
       this.tell({type: "sync"});
     }
+  }
+
+  // Set the state of other widgets, each in turn with what it is told itself.
+  set(widgets) {
+    const told = async (id, state) => {
+      const model = await this.manager.get_model(id);
+      model.state_change = Promise.resolve(model.state_change).then(() => model.set_state(state));
+    };
+    for (const [id, state] of Object.entries(widgets ?? {})) told(id, state).catch(() => {}); // it may be closed here
   }
 
   close() {

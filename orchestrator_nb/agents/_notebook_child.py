@@ -5,29 +5,57 @@ from __future__ import annotations
 import ast
 import base64
 import json
+import logging
 import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator_nb.agents._going_on import GoingOn
 
 SCRAP = "application/scrapbook.scrap.json+json"
+#: What papermill warns of when a pattern of its own does not match a parameter; ours were read and checked before.
+GUESSES = ("Passed unknown parameter", "Unable to parse line")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def main(directory: Path) -> None:
     """Do what the directory's request says, leave the answer in it."""
-    from orchestrator_nb.agents._answering import fail, request_in, succeed
+    from orchestrator_nb.agents._answering import request_in
 
-    request, cells = request_in(directory), Cells(directory)
+    request = request_in(directory)
     os.environ["JUPYTER_RUNTIME_DIR"] = str(directory / "runtime")
     fork_kernel(request)  # before anything that could start a thread, and outside of every `try`
+    if request.get("keeps_kernel"):
+        from orchestrator_nb.agents._going_on import GoingOn
+
+        attempts = GoingOn(directory)
+        attempts.work(lambda place: carry_out(place, request_in(place), attempts))
+    else:
+        carry_out(directory, request)
+
+
+def carry_out(directory: Path, request: dict[str, Any], attempts: GoingOn | None = None) -> bool:
+    """Do what the request says, leave the answer in the directory; return whether it is a success.
+
+    With `attempts`, those at this notebook share a kernel.
+    """
+    from orchestrator_nb.agents._answering import fail, succeed
+
+    cells = Cells(directory)
     executed = directory / "outputs" / f"{request['name']}.ipynb"
     try:
-        succeed(directory, **answer_of(execute(request, executed, cells), executed))
+        notebook = execute(request, executed, cells, attempts)
+        if attempts:
+            attempts.finish()
+        succeed(directory, **answer_of(notebook, executed))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever happens is the answer
         fail(directory, explained(error, cells.running))
+        return False
+    return True
 
 
 # -- the kernel --------------------------------------------------------------------------------------------------------
@@ -103,9 +131,11 @@ class Cells:
             tell(self._directory, self.running, place, len(self._places))
 
 
-def execute(request: dict[str, Any], executed: Path, cells: Cells) -> Any:
+def execute(request: dict[str, Any], executed: Path, cells: Cells, attempts: GoingOn | None = None) -> Any:
     """Execute the notebook into the file `executed`, which is saved after each cell; return it."""
-    import papermill
+    import orchestrator_nb.kernels._driver  # noqa: F401 - before papermill: it makes its import short
+
+    import papermill  # isort: skip
     from papermill.engines import papermill_engines
     from papermill.iorw import load_notebook_node
 
@@ -115,14 +145,21 @@ def execute(request: dict[str, Any], executed: Path, cells: Cells) -> Any:
         """The engine, followed cell by cell."""
 
         @classmethod
+        def execute_notebook(cls, nb: Any, *given: Any, **options: Any) -> Any:
+            add_typed(nb, request.get("typed", ""))
+            if attempts:
+                attempts.begin(nb, request["provenance"])
+                cls.client = attempts.kernel.execution
+            return super().execute_notebook(nb, *given, **options)
+
+        @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *given: Any, **options: Any) -> Any:
-            add_typed(nb_man.nb, request.get("typed", ""))
-            nb_man.nb.metadata.setdefault("orchestrator", {})["provenance"] = request["provenance"]
-            options["extra_arguments"] = arguments(request, language)
             cells.follow(nb_man)
             return super().execute_managed_notebook(nb_man, kernel_name, *given, **options)
 
     papermill_engines.register("orchestrator_nb", Engine)
+    for name in ("papermill", "papermill.translators"):
+        logging.getLogger(name).addFilter(is_no_guess)
     kernel, language = choose_kernel(load_notebook_node(request["notebook"]).metadata)
     return papermill.execute_notebook(
         literally(request["notebook"]),
@@ -131,12 +168,19 @@ def execute(request: dict[str, Any], executed: Path, cells: Cells) -> Any:
         engine_name="orchestrator_nb",
         kernel_name=kernel,
         language=language,
+        provenance=request["provenance"],
+        extra_arguments=arguments(request, language),
         progress_bar=False,
         stdout_file=sys.stdout,
         stderr_file=sys.stderr,
         start_timeout=120,
         execution_timeout=request.get("cell_timeout"),
     )
+
+
+def is_no_guess(record: logging.LogRecord) -> bool:
+    """Whether papermill knows what it says."""
+    return not str(record.msg).startswith(GUESSES)
 
 
 def add_typed(notebook: Any, lines: str) -> None:
@@ -172,12 +216,13 @@ def explained(error: BaseException, running: str) -> str:
     """Which cell failed (the one that was `running`), with what, and the end of its traceback."""
     from papermill.exceptions import PapermillExecutionError
 
+    from orchestrator_nb.errors import OrchestratorError
     from orchestrator_nb.system.tracebacks import MAX_TEXT, summary_of
 
     if type(error).__name__ == "DeadKernelError":
         return f"the notebook's kernel died (out of memory, or ended by its own code) in the cell: {running}"
     if not isinstance(error, PapermillExecutionError):
-        return str(error) if isinstance(error, LookupError) else summary_of(error)
+        return str(error) if isinstance(error, LookupError | OrchestratorError) else summary_of(error)
     number = error.exec_count if error.exec_count is not None else f"number {error.cell_index + 1}"
     lines = _ANSI.sub("", "\n".join(error.traceback)).splitlines()
     return f"cell {number} failed: {error.ename}: {error.evalue}\n" + "\n".join(lines[-15:])[-MAX_TEXT // 2 :]

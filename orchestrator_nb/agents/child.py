@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,16 @@ from typing import Any
 import msgspec
 
 from orchestrator_nb.agents.exits import failure_of, warnings_of
-from orchestrator_nb.core.ports import Assignment, Command, Failure, Process, Services, Success
+from orchestrator_nb.core.ports import Assignment, Command, Exit, Failure, Process, Services, Success
 from orchestrator_nb.errors import OrchestratorError, UnsafePath
 from orchestrator_nb.storage.files import Root
-from orchestrator_nb.system._forking import SINGLE_THREADED
+from orchestrator_nb.system.forking import single_threaded
 from orchestrator_nb.system.preloading import CannotFork
 from orchestrator_nb.system.reading import open_regular
 
 REQUEST, PROGRESS, ANSWER = "request.json", "progress.jsonl", "answer.json"
-
-#: Prefix of the variables that keep what `SINGLE_THREADED` replaces, for what the child forks.
-MEANT = "ORCH_MEANT_"
+#: File that takes what it prints.
+LOG = "log"
 
 #: Seconds between two looks at the progress file.
 INTERVAL = 0.1
@@ -66,43 +65,67 @@ async def run_child(
     `defaults` are environment variables that hold where neither the run nor the task says otherwise. With `preload`
     it is a fork of an interpreter that has these modules, if that can be, and has one thread, so that it can fork.
     """
+    process = await start_child(program, request, assignment, services, defaults, preload)
     directory = Path(services.attempt_dir())
-    root = Root(directory)
-    root.write_atomic(REQUEST, msgspec.json.encode(request))
+    return answer_of(await followed(process, directory, services), directory)
+
+
+async def start_child(
+    program: Path,
+    request: Mapping[str, Any],
+    assignment: Assignment,
+    services: Services,
+    defaults: Mapping[str, str] | None = None,
+    preload: tuple[str, ...] | None = None,
+) -> Process:
+    """Start what `run_child` runs."""
+    directory = Path(services.attempt_dir())
+    Root(directory).write_atomic(REQUEST, msgspec.json.encode(request))
     environment = {"PYTHONUNBUFFERED": "1", **(defaults or {}), **services.environment()}
-    log = directory / "log"
     command = Command(
         # -P: no file in the working directory takes the place of a module that the child itself needs
         argv=(sys.executable, "-P", str(program), str(directory)),
         cwd=assignment.cwd,
         env=environment,
-        log=log,
+        log=directory / LOG,
     )
-    process = await _spawn(command, services, preload)
+    return await _spawn(command, services, preload)
+
+
+async def followed(
+    process: Process, directory: Path, services: Services, waits: Callable[[], bool] = lambda: False
+) -> Exit | None:
+    """Pass on the progress of a child until it has ended; None if before that it `waits`, which is asked often."""
     progress = _Follower(directory / PROGRESS, services)
     waiting = asyncio.ensure_future(process.wait())
     try:
         while not waiting.done():
             await asyncio.wait([waiting], timeout=INTERVAL)
             progress.read()
+            if waits() and not waiting.done():
+                return None
     finally:
         waiting.cancel()
-    end = waiting.result()
-    if failure := failure_of(end, log):
+    return waiting.result()
+
+
+def answer_of(end: Exit | None, directory: Path) -> Success | Failure:
+    """What a child left in its directory; None: it has answered, and not ended."""
+    if end and (failure := failure_of(end, directory / LOG)):
         return failure
     try:
-        answer = _answers.decode(root.read_bytes(ANSWER, LIMIT))
+        answer = _answers.decode(Root(directory).read_bytes(ANSWER, LIMIT))
     except (OrchestratorError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Failure(f"the process ended without a valid answer: {error}", "exit_code", exit_code=end.code)
+        code = end.code if end else None
+        return Failure(f"the process ended without a valid answer: {error}", "exit_code", exit_code=code)
     if answer.success is not None:
-        return msgspec.structs.replace(answer.success, warnings=warnings_of(end))
+        return msgspec.structs.replace(answer.success, warnings=warnings_of(end) if end else ())
     return answer.failure or Failure("the process gave an empty answer")
 
 
 async def _spawn(command: Command, services: Services, preload: tuple[str, ...] | None) -> Process:
     if preload is not None:
-        meant = {f"{MEANT}{name}": command.env[name] for name in SINGLE_THREADED if name in command.env}
-        fork = msgspec.structs.replace(command, env={**command.env, **meant, **SINGLE_THREADED}, preload=preload)
+        fork = msgspec.structs.replace(command, env=single_threaded(command.env), preload=preload)
         with suppress(CannotFork):
             return await services.spawn(fork)
     return await services.spawn(command)

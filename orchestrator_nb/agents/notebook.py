@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from orchestrator_nb.agents.child import run_child
+from orchestrator_nb.agents.keeping import run_kept
 from orchestrator_nb.core.ports import Assignment, Failure, Outcome, Services
 from orchestrator_nb.errors import AgentError, NotebookError
 from orchestrator_nb.ipynb.document import read_notebook
@@ -25,6 +26,7 @@ from orchestrator_nb.ipynb.parameters import parameters_of
 from orchestrator_nb.ipynb.provenance import Circumstances, checked_out, provenance
 from orchestrator_nb.ipynb.seeding import seed_of
 from orchestrator_nb.ipynb.values import beside, check, message, waiting
+from orchestrator_nb.kernels.directories import sweep_at_times
 from orchestrator_nb.kernels.modes import VARIABLE
 from orchestrator_nb.kernels.preload import modules_for
 
@@ -64,10 +66,18 @@ class NotebookAgent:
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         }
         preload = await asyncio.to_thread(_preload, path, services.environment())
-        outcome = await run_child(_PROGRAM, request, assignment, services, environment, preload)
+        await asyncio.to_thread(sweep_at_times)
+        outcome: Outcome
+        said = ""
+        if assignment.task.keep_kernel_on_error is None:
+            outcome = await run_child(_PROGRAM, request, assignment, services, environment, preload)
+        else:
+            outcome, said = await run_kept(_PROGRAM, request, assignment, services, environment, preload)
         if isinstance(outcome, Failure):
-            kept = f"{outcome.error}\nWhat was executed is in {directory / 'outputs'}"
-            return msgspec.structs.replace(outcome, error=kept)
+            nothing = said and not (directory / "outputs" / f"{name}.ipynb").exists()
+            executed = "" if nothing else f"What was executed is in {directory / 'outputs'}"
+            error = "\n".join(line for line in (outcome.error, executed, said) if line)
+            return msgspec.structs.replace(outcome, error=error)
         return outcome
 
 

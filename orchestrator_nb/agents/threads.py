@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 #: Seconds after which a thread without work ends.
 IDLE = 10.0
@@ -43,6 +46,12 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any]) -> 
     if error is not None:
         raise error
     return answer
+
+
+async def in_daemon_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a blocking function in a thread that neither keeps the interpreter alive nor ends with its exit handlers."""
+    result: T = await in_thread(functools.partial(function, *arguments), {})
+    return result
 
 
 def _settle(future: asyncio.Future[tuple[Any, BaseException | None]], answer: Any, error: BaseException | None) -> None:

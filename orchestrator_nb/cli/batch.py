@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -64,6 +64,18 @@ Retries = Annotated[
 ]
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="Time limit of a run.")]
 CellTimeout = Annotated[float | None, typer.Option("--cell-timeout", metavar="SECONDS", help="Time limit of a cell.")]
+KeepKernel = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-kernel-on-error", metavar="TIME", help="Keep a failed notebook's kernel, as 30m or 1h; the batch waits."
+    ),
+]
+FromFailedCell = Annotated[
+    bool,
+    typer.Option(
+        "--from-failed-cell", help="Let the live batch of the folder go on in its kept kernels, with mended cells."
+    ),
+]
 Memory = Annotated[
     str | None, typer.Option("--memory", metavar="SIZE", help="Memory that a kernel may use, as 500MB or 2GB.")
 ]
@@ -91,6 +103,8 @@ def batch(  # noqa: PLR0913 - options of a command
     retries: Retries = None,
     timeout: Timeout = None,
     cell_timeout: CellTimeout = None,
+    keep_kernel_on_error: KeepKernel = None,
+    from_failed_cell: FromFailedCell = False,
     memory: Memory = None,
     seed: Seed = None,
     transcript: options.Transcript = False,
@@ -103,7 +117,8 @@ def batch(  # noqa: PLR0913 - options of a command
     The rows come from --grid, from a table (--from), or both: each row of the table with each combination. All are
     checked before the first kernel starts. Each executed notebook is put into the folder as it ends; index.html,
     results.csv and final_output.md follow at the end. Ctrl-C once ends the batch when its running notebooks have
-    ended, twice ends them too; --resume goes on.
+    ended, twice ends them too; --resume goes on. With --keep-kernel-on-error it waits for failed notebooks to be
+    mended: --from-failed-cell, from another terminal, goes on in their kernels.
     """
     from orchestrator_nb.cli.reporters import reporter_for
     from orchestrator_nb.headless.batch import start
@@ -121,19 +136,24 @@ def batch(  # noqa: PLR0913 - options of a command
         "retries": retries,
         "timeout": timeout,
         "cell_timeout": cell_timeout,
+        "keep_kernel_on_error": keep_kernel_on_error,
         "memory": memory,
         "seed": seed,
     }
     given: Options = {key: value for key, value in chosen.items() if value is not None}  # type: ignore[assignment]
+    rows: dict[str, Any] = {
+        "grid": parse_grid(grid) if grid else None,
+        "rows": table,
+        "params": gather(param or (), raw or (), yaml or (), file or (), base64 or ()),
+    }
+    if from_failed_cell:
+        from orchestrator_nb.cli.verbs import tell_each
+        from orchestrator_nb.headless.mended import failed_runs
+
+        session, failed = failed_runs(notebook, settings=options.settings(), **rows, **given)
+        return tell_each(str(session.path), "retry", failed, as_json, from_failed_cell=True)
     reporter = reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
-    started = start(
-        notebook,
-        grid=parse_grid(grid) if grid else None,
-        rows=table,
-        params=gather(param or (), raw or (), yaml or (), file or (), base64 or ()),
-        settings=options.settings(),
-        **given,
-    )
+    started = start(notebook, settings=options.settings(), **rows, **given)
     return _follow(started, reporter, started.output)
 
 

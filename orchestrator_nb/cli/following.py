@@ -86,7 +86,7 @@ class Reporter:
         """After everything that happened, and every `interval` seconds."""
 
     def note(self, message: str) -> None:
-        """Something to tell whoever sits at the terminal."""
+        """Something to tell whoever sits at the terminal; empty: what was told is over."""
 
     def end(self, code: int) -> None:
         """It is over, and the command will end with `code`."""
@@ -101,6 +101,7 @@ def follow_run(run: Run, subject: Subject, reporter: Reporter, since: int = 0) -
     inbox: queue.SimpleQueue[list[Record] | int | None] = queue.SimpleQueue()
     show = _Shower(reporter)
     cause = 0  # the last signal that came
+    told = ""  # that it waits
     with _caught(inbox.put), reporter:
         with run.state() as state:
             seen = state.seq
@@ -114,6 +115,10 @@ def follow_run(run: Run, subject: Subject, reporter: Reporter, since: int = 0) -
                 cause = item
             elif item:
                 show(reporter.take, item)
+            waits = run.waits
+            if bool(waits) != bool(told):
+                told = waits
+                show(reporter.note, told)
             show(reporter.tick)
         code = after_signal(cause) if cause and run.status in ("stopped", "halted") else OF_STATUS.get(run.status, 5)
         show(reporter.end, code)

@@ -6,6 +6,7 @@ read from the published state. At most 10 frames a second, one while nothing hap
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -109,7 +110,7 @@ class LiveReporter(Reporter):
     def _frame(self, state: State, *, last: bool) -> RenderableType:
         width, height = console().size
         parts = [frames.header(state, self._judged(state), last=last)]
-        below = [] if last else [*frames.questions(state), *frames.warnings(state), *self._noted()]
+        below = [] if last else [*frames.questions(state), *frames.warnings(state), *self._noted(width)]
         tasks = self._shown(state, max(3, height - _OTHER_LINES - len(below)))
         left = len(state.by_index) - len(tasks)
         if last:  # all of them in the plan's order, or none: what failed is said below
@@ -124,8 +125,9 @@ class LiveReporter(Reporter):
             parts += [Text(), *below]
         return Group(*parts, Text())  # the cursor rests on a line of its own, where a terminal's ^C harms nothing
 
-    def _noted(self) -> list[RenderableType]:
-        return [text((self._note, "bold yellow"), overflow="ellipsis")] if self._note else []
+    def _noted(self, width: int) -> list[RenderableType]:
+        lines = textwrap.wrap(self._note, width, break_on_hyphens=False)
+        return [text((line, "bold yellow"), overflow="ellipsis") for line in lines]
 
     def _judged(self, state: State) -> Progress:
         """The progress, not always of just now."""

@@ -41,7 +41,8 @@ class QuietReporter(Reporter):
 
     def note(self, message: str) -> None:
         """To standard error."""
-        say(message, err=True)
+        if message:
+            say(message, err=True)
 
     def end(self, code: int) -> None:
         """Print the summary."""

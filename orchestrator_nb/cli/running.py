@@ -14,9 +14,6 @@ from orchestrator_nb.errors import ParameterError
 if TYPE_CHECKING:
     from orchestrator_nb.cli.following import Subject
 
-#: The file by which a session says that it is a batch of notebooks (`headless.folder.MARK`).
-BATCH_MARK = "batch.json"
-
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be done, and do nothing.")]
 
 
@@ -90,7 +87,7 @@ def resume(  # noqa: PLR0913 - options of a command
     reporter = reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
     seen = found.state.seq
     started = orchestrator.resume(found.path, accept_changes=accept_changes, jobs=jobs, output=output)
-    if (found.path / BATCH_MARK).exists():
+    if started.companion is not None:
         from orchestrator_nb.cli.batch import follow_batch
 
         return follow_batch(started, reporter, output, seen)

@@ -47,15 +47,24 @@ def cancel(
 
     What depends on them is blocked.
     """
-    return _tell_each(session, "cancel", tasks, as_json, reason=reason)
+    return tell_each(session, "cancel", tasks, as_json, reason=reason)
 
 
-def retry(tasks: options.Tasks, session: options.OfSession = None, as_json: options.Json = False) -> int:
+def retry(
+    tasks: options.Tasks,
+    session: options.OfSession = None,
+    from_failed_cell: Annotated[
+        bool,
+        typer.Option("--from-failed-cell", help="Go on with a mended notebook in its kernel, if that was kept."),
+    ] = False,
+    as_json: options.Json = False,
+) -> int:
     """Try failed, skipped or cancelled tasks again.
 
-    What they blocked waits anew.
+    What they blocked waits anew. A notebook whose kernel was kept (--keep-kernel-on-error) can go on from the cell
+    that failed, once that is mended; what was executed before is not repeated.
     """
-    return _tell_each(session, "retry", tasks, as_json)
+    return tell_each(session, "retry", tasks, as_json, **({"from_failed_cell": True} if from_failed_cell else {}))
 
 
 def approve(
@@ -103,7 +112,7 @@ def tell(session: str | None, verb: str, as_json: bool, **fields: Any) -> None:
         say(f"session {target.id}: ", done)
 
 
-def _tell_each(session: str | None, verb: str, tasks: list[str], as_json: bool, **fields: Any) -> int:
+def tell_each(session: str | None, verb: str, tasks: list[str], as_json: bool, **fields: Any) -> int:
     """The verb for each task; those that are refused are named, and the rest is done."""
     refused = 0
     for task in dict.fromkeys(tasks):

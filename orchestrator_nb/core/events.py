@@ -247,6 +247,8 @@ class TaskReset(Event, frozen=True, tag="task_reset"):
 
     task: str
     by: str = ""
+    #: In the kernel of its last attempt, which was kept.
+    from_failed_cell: bool = False
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------

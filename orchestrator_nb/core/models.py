@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from orchestrator_nb import displays
+from orchestrator_nb.core.durations import Duration
 from orchestrator_nb.core.fields import Attempts, Count, ExitCode, Flag, Id, Name, Number, Output, named, short, type_of
 from orchestrator_nb.core.graph import Graph
 
@@ -245,6 +246,9 @@ class Task(Work):
     """Time limit of one attempt, in seconds."""
     cell_timeout: Annotated[Number, Field(gt=0)] | None = None
     """Time limit of each cell of its notebook, in seconds."""
+    keep_kernel_on_error: Duration | None = None
+    """How long the kernel of its notebook is kept when a cell has failed, as `1h` or in seconds; `retry` with
+    `from_failed_cell` goes on in it. It ends with the run."""
     retry: RetryOrAttempts | None = None
     """How often it is tried; a number means that many attempts on S1's schedule."""
     on_failure: OnFailure = OnFailure.BLOCK

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, Protocol
 
 import msgspec
 
+from orchestrator_nb.core.commands import Command, Exit, Process, Spawner
 from orchestrator_nb.core.events import Artifact
 from orchestrator_nb.core.models import Task, Work
+
+__all__ = [
+    "Agent",
+    "Assignment",
+    "Checkpoint",
+    "Command",
+    "Execution",
+    "Executor",
+    "Exit",
+    "Failure",
+    "Outcome",
+    "Process",
+    "RunContext",
+    "Services",
+    "Spawner",
+    "Success",
+    "Timeout",
+    "subject_hash",
+]
 
 # -- what an attempt is given ------------------------------------------------------------------------------------------
 
@@ -128,66 +148,6 @@ Outcome = Success | Failure | Checkpoint | Timeout
 # -- services of the run -----------------------------------------------------------------------------------------------
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """A process to start. Standard input is `/dev/null` or `stdin_file`; output goes to `log` as it comes."""
-
-    argv: Sequence[str]
-    cwd: PurePath
-    #: The whole environment: nothing else is inherited.
-    env: Mapping[str, str]
-    #: File that takes the raw standard output and error, absolute.
-    log: PurePath
-    #: File for standard error alone, when it must not be mixed in.
-    error_log: PurePath | None = None
-    stdin_file: PurePath | None = None
-    #: Cores it may use, bytes of memory its tree may use; None: no limit.
-    cpus: float | None = None
-    memory: int | None = None
-    #: Modules that it needs: it is run in a fork of an interpreter that has them, and so does not start one. Only for
-    #: ``PYTHON [-P] FILE ARGUMENT...`` and ``PYTHON [-P] -m MODULE ARGUMENT...`` with the running interpreter.
-    #: None: it is executed as any program.
-    preload: tuple[str, ...] | None = None
-
-
-class Exit(msgspec.Struct, frozen=True):
-    """How a process ended."""
-
-    #: Exit code, or minus the number of the signal that ended it.
-    code: int
-    #: `exited`, `memory`, `processes` (too many of them), `cancelled`, `supervisor_lost`.
-    reason: str = "exited"
-    #: Processes that were still alive in its tree when it ended, and were killed.
-    leftovers: int = 0
-    #: Bytes of its output that are not in the log.
-    lost: int = 0
-    #: For people: why output was lost, or what could not be killed.
-    note: str = ""
-
-
-class Process(Protocol):
-    """A running process with its whole tree."""
-
-    pid: int
-    start_time: int
-    containment: str
-
-    async def wait(self) -> Exit:
-        """Wait for the exit of the process (not for the end of its output)."""
-
-    async def terminate(self, grace: float = 10.0) -> Exit:
-        """TERM to the whole tree, after `grace` seconds KILL; return when all of it is gone."""
-
-    def output(self) -> AsyncIterator[bytes]:
-        """The log's bytes in chunks as they arrive, until the process has exited and all was read."""
-
-
-class Spawner(Protocol):
-    """Starts processes whose whole trees die with the run."""
-
-    async def spawn(self, command: Command) -> Process:
-        """Start it. Raises `AgentError` if it cannot be started (missing, not executable)."""
-
-
 class Services(Protocol):
     """What a run offers to an agent while it works on one assignment."""
 
@@ -198,6 +158,18 @@ class Services(Protocol):
         """The environment for a process of this attempt: the run's, PATH with the interpreter's `bin` first, the
         task's own `env`, and ORCH_SESSION, ORCH_TASK_ID, ORCH_ATTEMPT, ORCH_IDEMPOTENCY_KEY, ORCH_OUTPUTS,
         ORCH_INPUT_<name>, ORCH_PARAM_<name>.
+        """
+
+    def keep(self, process: Process, seconds: float) -> float:
+        """Let a process of this attempt outlive it: for `seconds`, until the run ends or the task starts anew.
+
+        Returns when it is ended, in seconds since the epoch. Raises `AgentError` with the reason if it is not kept.
+        """
+
+    def kept(self) -> tuple[Process, int] | None:
+        """What an earlier attempt kept, and the number of the attempt that started it, if this one is to go on in it.
+
+        It is a process of this attempt from now on. Raises `AgentError` if it has ended since that was asked for.
         """
 
     def attempt_dir(self) -> PurePath:

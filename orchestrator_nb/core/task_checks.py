@@ -65,6 +65,8 @@ class TaskCheck:
             self.check_environment()
         if task.cell_timeout is not None and task.notebook is None:
             self.error("`cell_timeout` is for notebooks", "cell_timeout", remedy="use `timeout`")
+        if task.keep_kernel_on_error is not None and task.notebook is None:
+            self.error("`keep_kernel_on_error` is for notebooks", "keep_kernel_on_error", remedy="leave it out")
         if task.phase is not None and task.phase not in self.around.phases:
             self.error(f"unknown phase '{task.phase}'", "phase", remedy=self.around.phases.hint(task.phase))
         if task.resources:

@@ -29,6 +29,7 @@ from orchestrator_nb.core.ports import (
 )
 from orchestrator_nb.errors import AgentError, StorageError, UnsafePath
 from orchestrator_nb.executors.checks import run_checks
+from orchestrator_nb.executors.keeping import Keeper
 from orchestrator_nb.executors.results import Reader, Reading
 from orchestrator_nb.executors.services import LocalServices, finished, run_environment
 from orchestrator_nb.storage.files import Outputs, collect_outputs
@@ -48,6 +49,7 @@ class LocalExecutor:
         record: Takes the events that an attempt causes while it runs: processes started, progress.
         settings: Caps of results and outputs, and the seconds between TERM and KILL.
         environment: What processes inherit; this process's environment when left out.
+        keeper: Holds what outlives its attempt; without, nothing does.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class LocalExecutor:
         record: Callable[[Event], object],
         settings: Settings,
         environment: Mapping[str, str] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
+        self._keeper = keeper
         self._agents = agents
         self._spawner = spawner
         self._record = record
@@ -74,14 +78,18 @@ class LocalExecutor:
     async def execute(self, assignment: Assignment) -> Execution:
         """Carry out one attempt. Never raises but for cancellation, and then its processes are gone."""
         started = monotonic()
-        services = LocalServices(assignment, self._spawner, self._record, self._environment)
+        services = LocalServices(assignment, self._spawner, self._record, self._environment, self._keeper)
         try:
             try:
+                if self._keeper and self._keeper.used:
+                    await self._keeper.begin(assignment.task.id)
                 if assignment.timeout is None:
                     result = await self._attempt(assignment, services)
                 else:
                     result = await self._attempt_within(assignment.timeout, assignment, services)
             finally:
+                if self._keeper and self._keeper.used:
+                    self._keeper.end(assignment.task.id)
                 if services.processes:
                     await services.end_processes(self._settings.grace)
             if isinstance(result, _Passed):

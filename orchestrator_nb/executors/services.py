@@ -12,6 +12,7 @@ import msgspec
 from orchestrator_nb.core.events import Event, ProcessStarted, TaskProgressed
 from orchestrator_nb.core.ports import Assignment, Command, Process, Spawner
 from orchestrator_nb.errors import AgentError
+from orchestrator_nb.executors.keeping import Keeper
 from orchestrator_nb.storage.workspace import SessionDir
 from orchestrator_nb.system.processes import boot_id
 from orchestrator_nb.system.search_path import search_path
@@ -28,7 +29,7 @@ _OF_A_TASK = ("ORCH_INPUT_", "ORCH_PARAM_", "ORCH_TASK_ID", "ORCH_ATTEMPT", "ORC
 class LocalServices:
     """Implements `core.ports.Services`; costs nothing before it is used."""
 
-    __slots__ = ("_assignment", "_directory", "_environment", "_record", "_spawner", "processes")
+    __slots__ = ("_assignment", "_began", "_directory", "_environment", "_keeper", "_record", "_spawner", "processes")
 
     def __init__(
         self,
@@ -36,7 +37,11 @@ class LocalServices:
         spawner: Spawner,
         record: Callable[[Event], object],
         environment: Mapping[str, str],
+        keeper: Keeper | None = None,
     ) -> None:
+        self._keeper = keeper
+        #: The attempt that started what this one goes on in.
+        self._began = assignment.attempt
         self._assignment = assignment
         self._spawner = spawner
         self._record = record
@@ -55,6 +60,10 @@ class LocalServices:
                 memory = int(resources.memory_gb * 2**30)
             command = msgspec.structs.replace(command, cpus=cpus, memory=memory)
         process = await self._spawner.spawn(command)
+        self._own(process)
+        return process
+
+    def _own(self, process: Process) -> None:
         self.processes += (process,)
         self._record(
             ProcessStarted(
@@ -66,7 +75,23 @@ class LocalServices:
                 containment=process.containment,
             )
         )
-        return process
+
+    def keep(self, process: Process, seconds: float) -> float:
+        """Let a process outlive the attempt; returns until when. Raises `AgentError` if that cannot be."""
+        if self._keeper is None:
+            raise AgentError("nothing is kept here")
+        until = self._keeper.keep(self._assignment.task.id, self._began, process, seconds)
+        self.processes = tuple(own for own in self.processes if own is not process)
+        return until
+
+    def kept(self) -> tuple[Process, int] | None:
+        """What an earlier attempt kept, now of this one, and which attempt started it. Raises `AgentError`."""
+        found = self._keeper.take(self._assignment.task.id) if self._keeper else None
+        if found is None:
+            return None
+        self._began = found.attempt
+        self._own(found.process)
+        return found.process, found.attempt
 
     def environment(self) -> dict[str, str]:
         """The environment for a process of this attempt. Raises `AgentError` for a value that none can hold."""

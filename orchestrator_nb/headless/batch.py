@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Callable, Generator, Mapping
@@ -16,7 +15,7 @@ from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.values import escaped, unescaped
 from orchestrator_nb.errors import CommandRefused, OrchestratorError
 from orchestrator_nb.headless.checking import checked, notebook_at
-from orchestrator_nb.headless.folder import MARK, Folder
+from orchestrator_nb.headless.folder import Folder
 from orchestrator_nb.headless.gathering import Gathering
 from orchestrator_nb.headless.grid import Row, plain, rows_of
 from orchestrator_nb.headless.index import gallery
@@ -26,10 +25,12 @@ from orchestrator_nb.ipynb.seeding import environment, seed_of
 from orchestrator_nb.planning.builder import PlanBuilder
 from orchestrator_nb.planning.handles import TaskOptions
 from orchestrator_nb.projections.words import count
+from orchestrator_nb.runtime.companions import BATCH_MARK as MARK
 from orchestrator_nb.runtime.orchestrator import Orchestrator
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
 from orchestrator_nb.storage.settings import Settings
+from orchestrator_nb.storage.workspace import SessionDir
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,10 @@ class Limited(TypedDict, total=False):
     #: Seconds that one notebook may take, and each of its cells.
     timeout: float
     cell_timeout: float
+    #: How long the kernel of a failed notebook is kept, as ``"1h"`` or in seconds: once the cell is mended,
+    #: ``batch.run.retry(NAME, from_failed_cell=True)`` goes on in it. The batch is not over before no kernel is kept;
+    #: as many are kept at once as there may be runs. Not when left out.
+    keep_kernel_on_error: str | float
     #: Memory that one kernel with its processes may use: ``"500MB"``, ``"2GB"``, or a number of gigabytes.
     memory: str | float
     #: What the random numbers of each run are seeded with (`ipynb.seeding`).
@@ -129,16 +134,11 @@ def start(
     if going_on and force:
         raise CommandRefused("to go on (resume) and to start anew (force) exclude each other")
     earlier = folder.earlier() if going_on else None
-    if earlier is not None and grid is None and rows is None and not params:
-        before = Session.open(earlier, orchestrator.settings).plan
-        table, names = [unescaped(task.parameters) for task in before.tasks], [task.id for task in before.tasks]
-        options = {**options_of(before), **options}
-    else:
-        table = checked(path, rows_of(grid, rows, params))
-        names = names_of(table, options.get("name"), path.stem)
-    plan = plan_of(path, dict(zip(names, table, strict=True)), options)
+    before = Session.open(earlier, orchestrator.settings).plan if earlier is not None else None
+    runs, options = asked_for(path, before, grid, rows, params, options)
+    plan = plan_of(path, runs, options)
     if earlier is None:
-        folder.check_free(path, names, force=force or going_on)
+        folder.check_free(path, runs, force=force or going_on)
         folder.claim(session="", notebook=str(path))
         run = orchestrator.run(plan)
     elif (running := _batches.get(earlier)) is not None and not running.run.done:
@@ -146,7 +146,20 @@ def start(
     else:
         run = orchestrator.go_on(earlier, plan)
     _mark(run, folder, path)
-    return Batch(run, folder)
+    return Batch(run, folder, str(path))
+
+
+def asked_for(
+    path: Path, before: Plan | None, grid: Mapping[str, Any] | None, rows: Any, params: Any, options: Options
+) -> tuple[dict[str, Row], Options]:
+    """The rows by their names, checked, and the options; those of the plan `before` where nothing else is given.
+
+    Raises `ParameterError` with all that is wrong, and `CommandRefused` for names that collide.
+    """
+    if before is not None and grid is None and rows is None and not params:
+        return {task.id: unescaped(task.parameters) for task in before.tasks}, {**options_of(before), **options}
+    table = checked(path, rows_of(grid, rows, params))
+    return dict(zip(names_of(table, options.get("name"), path.stem), table, strict=True)), options
 
 
 #: The batches of this process, by their sessions' directories.
@@ -170,12 +183,13 @@ def _mark(run: Run, folder: Folder, notebook: Path) -> None:
     folder.claim(session=str(run.path), notebook=str(notebook))
 
 
-def _mark_of(run: Run) -> dict[str, str]:
+def _mark_of(session: SessionDir) -> tuple[Folder, str]:
+    """The folder and the notebook of a session that is a batch."""
     try:
-        mark = json.loads(run.directory.root.read_bytes(MARK, 2**20))
-        return {"output": str(mark["output"]), "notebook": str(mark["notebook"])}
+        mark = json.loads(session.root.read_bytes(MARK, 2**20))
+        return Folder(Path(mark["output"])), str(mark["notebook"])
     except (OrchestratorError, ValueError, KeyError, TypeError) as error:
-        raise OrchestratorError(f"session {run.id} is no batch of notebooks, or {MARK} in it is damaged") from error
+        raise OrchestratorError(f"session {session.id} is no batch of notebooks, or {MARK} in it is damaged") from error
 
 
 def plan_of(notebook: Path, rows: Mapping[str, Row], options: Limited | None = None) -> PlanBuilder:
@@ -191,6 +205,8 @@ def plan_of(notebook: Path, rows: Mapping[str, Row], options: Limited | None = N
         task["timeout"] = float(given["timeout"])
     if given.get("cell_timeout") is not None:
         task["cell_timeout"] = float(given["cell_timeout"])
+    if given.get("keep_kernel_on_error") is not None:
+        task["keep_kernel_on_error"] = given["keep_kernel_on_error"]
     if given.get("retries"):
         task["retry"] = given["retries"] + 1
     if given.get("memory") is not None:
@@ -213,6 +229,7 @@ def options_of(plan: Plan) -> Limited:
         "max_failures": plan.limits.max_failures,
         "timeout": task.timeout,
         "cell_timeout": task.cell_timeout,
+        "keep_kernel_on_error": task.keep_kernel_on_error,
         "retries": task.retry.attempts - 1 if task.retry else None,
         "seed": seed_of(task.env),
         "memory": task.resources.memory_gb if task.resources else None,
@@ -248,17 +265,24 @@ def memory_gb(given: str | float) -> float:
 class Batch:
     """A batch that runs, or has run. It goes on in the background; wait with `wait()`, or with ``await``."""
 
-    def __init__(self, run: Run, folder: Folder) -> None:
+    def __init__(self, run: Run, folder: Folder, notebook: str) -> None:
         #: The run of its plan: everything that a `Run` can be asked and told.
         self.run = run
         self._folder = folder
-        self._gathering = Gathering(run, folder, _mark_of(run)["notebook"])
+        self._gathering = Gathering(run, folder, notebook)
+        run.companion = self
         _batches[run.path] = self
 
     @classmethod
     def of_run(cls, run: Run) -> Batch:
         """The batch whose session `run` goes on with. Raises `OrchestratorError` if it is none."""
-        return cls(run, Folder(Path(_mark_of(run)["output"])))
+        return run.companion if isinstance(run.companion, cls) else cls.going_on(run.directory)(run)
+
+    @classmethod
+    def going_on(cls, session: SessionDir) -> Callable[[Run], Batch]:
+        """What makes a batch of a run that goes on with this `session`. Raises `OrchestratorError` if it is none."""
+        folder, notebook = _mark_of(session)
+        return lambda run: cls(run, folder, notebook)
 
     def __repr__(self) -> str:
         with self.run.state() as state:
@@ -285,6 +309,10 @@ class Batch:
         """Whether it is over, and the folder complete."""
         return self.run.done and self._gathering.done
 
+    def complete(self, timeout: float | None = None) -> None:
+        """Wait until the folder is complete. Raises as `wait`."""
+        self._gathering.wait(timeout)
+
     def wait(self, timeout: float | None = None) -> Batch:
         """Wait until it is over and the folder complete, and return it.
 
@@ -293,7 +321,6 @@ class Batch:
         failed is no such error: look at `status` and `failed`.
         """
         self.run.wait(timeout)
-        self._gathering.wait(timeout)
         return self
 
     def __await__(self) -> Generator[Any, None, Batch]:
@@ -302,7 +329,6 @@ class Batch:
 
     async def _wait_async(self) -> Batch:
         await self.run
-        await asyncio.to_thread(self._gathering.wait)
         return self
 
     def on_done(self, callback: Callable[[], None]) -> None:

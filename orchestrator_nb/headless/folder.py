@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 from orchestrator_nb.errors import CommandRefused, StorageError
 from orchestrator_nb.headless.naming import SUFFIX
 from orchestrator_nb.projections.words import some
+from orchestrator_nb.runtime.companions import BATCH_MARK
 from orchestrator_nb.storage.lock import holder
 from orchestrator_nb.storage.remedies import refused
 
-MARK = "batch.json"
+MARK = BATCH_MARK
 PICTURES = "pictures"
 
 

@@ -12,22 +12,19 @@ from typing import Any
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.state import State
-from orchestrator_nb.core.tasks import TaskState, TaskStatus
+from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import CommandRefused, NotebookError, OrchestratorError, RunError, StorageError, UnsafePath
 from orchestrator_nb.headless.folder import PICTURES, Folder
 from orchestrator_nb.headless.index import Heading, page
 from orchestrator_nb.headless.naming import SUFFIX
 from orchestrator_nb.headless.results import Left, Result, csv_of, results_of
-from orchestrator_nb.ipynb.document import parse_notebook, source_of, tags_of
+from orchestrator_nb.ipynb.document import ERROR_TAG, parse_notebook, source_of, tags_of
 from orchestrator_nb.ipynb.scraps import scraps_of
 from orchestrator_nb.merging.collection import MAX_NOTEBOOK, collect
 from orchestrator_nb.merging.tabular import tabular
-from orchestrator_nb.runtime.results import read_artifact
+from orchestrator_nb.runtime.results import executed_notebook, read_artifact
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.system.reading import open_regular
-
-#: The tag by which papermill marks the cells that it puts into a failed notebook.
-ERROR_TAG = "papermill-error-cell-tag"
 
 #: Statuses of a run whose last attempt has ended with a notebook; that of one which is running is half executed.
 _ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.RETRYING)
@@ -124,22 +121,12 @@ class Gathering:
                 return
             if name in self._left and self._left[name].attempt == task.attempt:
                 return
-            attempt, source = task.attempt, self._source(task)
+            attempt, source = task.attempt, executed_notebook(self._run.directory, task)
         left = gather(source, name, attempt, self._folder) if source is not None else Left(attempt)
         if not left.notebook and name in self._left:
             left = self._left[name]._replace(attempt=attempt)  # what an earlier attempt left is still there
         with self._lock:
             self._left[name] = left
-
-    def _source(self, task: TaskState) -> Path | None:
-        """The executed notebook of the last attempt, where there is one."""
-        directory = self._run.directory
-        for output in task.outputs:
-            if output.path.endswith(SUFFIX):
-                return directory.path / output.path
-        outputs = directory.path / directory.attempt(task.id, task.attempt) / "outputs"
-        found = sorted(outputs.glob(f"*{SUFFIX}")) if outputs.is_dir() else []
-        return found[0] if found else None
 
     def _finish(self) -> None:
         """Write the tables and the page."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.headless.report_page import framed
 from orchestrator_nb.headless.results import Result
 from orchestrator_nb.merging.tabular import constants, is_number, names, shown
 from orchestrator_nb.projections.rendering import plain_html, text_html
@@ -56,7 +57,7 @@ def page(heading: Heading, results: Sequence[Result], read: Read) -> str:
     """The whole page. `read` gives the content of a file of the batch's folder, or nothing."""
     thumbnails = thumbnails_of(results, read, PAGE_PICTURES)
     body = [_header(heading, results), _failures(heading, results), _table(results, thumbnails)]
-    return _PAGE.format(title=text_html(heading.title), style=_style(), body="\n".join(part for part in body if part))
+    return framed(heading.title, _style(), "\n".join(part for part in body if part))
 
 
 def _header(heading: Heading, results: Sequence[Result]) -> str:
@@ -332,19 +333,4 @@ thead th{position:sticky;top:0;background:var(--paper);white-space:nowrap}
 tbody tr:nth-child(even){background:var(--band)}tbody th{font-weight:600}.number{text-align:right}
 td img{max-width:180px;max-height:120px;display:block;border-radius:4px;background:#fff}
 @media print{thead th{position:static}details{break-inside:avoid}tr{break-inside:avoid}}
-"""
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
 """

@@ -20,12 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_nb.headless.output_comparison import Shown, compare_outputs, line_diff, shown_by
-from orchestrator_nb.ipynb.document import source_of, tags_of
+from orchestrator_nb.ipynb.document import ERROR_TAG, source_of, tags_of
 from orchestrator_nb.ipynb.provenance import provenance_of, reasons
 from orchestrator_nb.projections.text import one_line
-
-#: Cells that papermill adds to a notebook that failed.
-ERROR_TAG = "papermill-error-cell-tag"
 
 _RANDOM = re.compile(r"random|rand[nis]?\b|shuffle|sample|uuid|secrets|choice|permutation")
 _CLOCK = re.compile(r"datetime|time\.|now\(|today\(|getpid|perf_counter")

@@ -1,6 +1,6 @@
-"""The page around a report: one HTML file with its style; by its policy no script runs and nothing is fetched.
+"""The page around a report or a batch: one HTML file with its style; no script runs, nothing is fetched.
 
-All text comes through `projections.rendering`, all cells through `headless.report_cells`.
+All text of a report comes through `projections.rendering`, all cells through `headless.report_cells`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,15 @@ _VALUE = 300
 
 
 def page(title: str, body: str) -> str:
-    """A whole page."""
+    """The whole page of a report."""
+    return framed(title, _style(), body)
+
+
+def framed(title: str, style: str, body: str) -> str:
+    """A whole page. The title is text, the body HTML."""
     from orchestrator_nb import __version__
 
-    return _PAGE.format(policy=_POLICY, version=__version__, title=text_html(title), style=_style(), body=body)
+    return _PAGE.format(policy=_POLICY, version=__version__, title=text_html(title), style=style, body=body)
 
 
 @cache

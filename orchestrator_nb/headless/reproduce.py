@@ -22,10 +22,11 @@ from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused, NotebookError, OrchestratorError, RunError, RunFailed
 from orchestrator_nb.headless.notebook_comparison import Rules, compare_notebooks
 from orchestrator_nb.headless.reproduction import Checked, Reproduction
-from orchestrator_nb.headless.rerunning import Executed, is_executed, notebook_left_by, plan_of
+from orchestrator_nb.headless.rerunning import Executed, is_executed, plan_of
 from orchestrator_nb.headless.session_rerun import check_functions, compare_sessions, start_again
 from orchestrator_nb.ipynb.document import read_notebook
 from orchestrator_nb.runtime.orchestrator import Functions, Orchestrator
+from orchestrator_nb.runtime.results import executed_notebook
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
 from orchestrator_nb.storage.remedies import refused
@@ -170,7 +171,7 @@ def _shown(path: Path) -> str:
 
 def _checked(one: Executed, run: Run, task: TaskState, kept: Path | None, rules: Rules) -> Checked:
     """An executed notebook with what was made of it now."""
-    path = notebook_left_by(run, task)
+    path = executed_notebook(run.directory, task)
     if path is None:
         return Checked(
             one.name, "notebook", (task.error or f"it was not executed: {task.status}",), notes=tuple(one.notes)

@@ -14,13 +14,10 @@ from typing import Any
 
 from orchestrator_nb.core.ids import is_identifier
 from orchestrator_nb.core.models import Plan
-from orchestrator_nb.core.tasks import TaskState
 from orchestrator_nb.core.values import escaped
-from orchestrator_nb.headless.notebook_comparison import ERROR_TAG
-from orchestrator_nb.ipynb.document import Notebook, tags_of
+from orchestrator_nb.ipynb.document import ERROR_TAG, Notebook, tags_of
 from orchestrator_nb.ipynb.provenance import is_guarded, provenance_of
 from orchestrator_nb.ipynb.seeding import environment
-from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.storage.remedies import refused
 
 #: What papermill and the kernel write into a notebook that is executed.
@@ -46,10 +43,12 @@ def is_executed(notebook: Notebook) -> bool:
 
 
 def without_outputs(notebook: Notebook) -> dict[str, Any]:
-    """The notebook as it was before it was executed, with its injected parameters: it takes no others."""
+    """The notebook as it was before it was executed, with its kernel and injected parameters: it takes no others."""
     metadata = {name: value for name, value in notebook["metadata"].items() if name not in ("widgets", "orchestrator")}
     if isinstance(earlier := metadata.pop("papermill", None), Mapping):
         metadata["papermill"] = {"parameters": earlier.get("parameters", {})}
+    if kernel := provenance_of(notebook).get("kernel_name"):
+        metadata["kernelspec"] = {"display_name": kernel, **metadata.get("kernelspec", {}), "name": kernel}
     cells = [_fresh(cell) for cell in notebook["cells"] if ERROR_TAG not in tags_of(cell)]
     return {**notebook, "metadata": metadata, "cells": cells}
 
@@ -114,13 +113,3 @@ def _cwd(recorded: Mapping[str, Any], notes: list[str]) -> str:
     where = f"the directory in which it ran is gone ({told})" if told else "the directory in which it ran is not known"
     notes.append(f"{where}: it ran in {Path.cwd()}")
     return str(Path.cwd())
-
-
-def notebook_left_by(run: Run, task: TaskState) -> Path | None:
-    """The executed notebook of a task's last attempt, also if that failed; None if it left none."""
-    directory = run.directory
-    for output in task.outputs:
-        if output.path.endswith(".ipynb"):
-            return directory.path / output.path
-    outputs = directory.path / directory.attempt(task.id, task.attempt) / "outputs"
-    return next(iter(sorted(outputs.glob("*.ipynb"))), None) if outputs.is_dir() else None

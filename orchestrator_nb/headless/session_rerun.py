@@ -40,16 +40,18 @@ def start_again(
         raise CommandRefused(f"session {session.id} is {session.status}: only one that has ended can be reproduced")
     accepted = session.state.accepted
     assert accepted is not None
-    plan = session.plan if seed is None else _seeded(session.plan, seed)
+    plan = _for_comparison(session.plan, seed)
     loaded = LoadedPlan(plan, Path(accepted.base), accepted.source)
     run = orchestrator.run(loaded, accepted.params, jobs=jobs, cwd=accepted.cwd, functions=functions)
     _answer_as_before(run, session)
     return run
 
 
-def _seeded(plan: Plan, seed: int) -> Plan:
+def _for_comparison(plan: Plan, seed: int | None) -> Plan:
+    """The plan with this seed, if one is given; nobody is going to mend a notebook that fails, so no kernel is kept."""
+    seeded = {} if seed is None else environment(seed)
     tasks = [
-        task.model_copy(update={"env": {**task.env, **environment(seed)}}) if task.notebook else task
+        task.model_copy(update={"env": {**task.env, **seeded}, "keep_kernel_on_error": None}) if task.notebook else task
         for task in plan.tasks
     ]
     return plan.model_copy(update={"tasks": tuple(tasks)})

@@ -18,6 +18,9 @@ from orchestrator_nb.errors import NotebookError
 Cell = Mapping[str, Any]
 Notebook = Mapping[str, Any]
 
+#: The tag by which papermill marks the cells that it puts into a notebook that failed.
+ERROR_TAG = "papermill-error-cell-tag"
+
 
 def read_notebook(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The notebook in the file `path`.

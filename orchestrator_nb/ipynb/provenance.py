@@ -43,8 +43,8 @@ _GIT_INTERVAL = 10
 class Circumstances:
     """What whoever executes a notebook knows about the execution."""
 
-    #: The notebook's file, as it is before the execution.
-    notebook: Path
+    #: The notebook's file, as it is before the execution; where it came from, in words, if that is no local file.
+    notebook: Path | str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     #: The declared input files, by name.
     inputs: Mapping[str, Path] = field(default_factory=dict)
@@ -59,13 +59,15 @@ class Circumstances:
     python: str | None = sys.executable
     #: As `git_state` gives it, where that is known already.
     git: Mapping[str, Any] | None = None
+    #: The kernel that was chosen, where it need not be the one that the notebook names.
+    kernel_name: str = ""
 
 
 def provenance(given: Circumstances) -> dict[str, Any]:
     """What decided the execution, as JSON. What cannot be found out is None."""
     return {
         "format": FORMAT,
-        "notebook": {"path": str(given.notebook), "sha256": file_hash(given.notebook)},
+        "notebook": _source(given.notebook),
         "parameters": {"sha256": value_hash(dict(given.parameters))},
         "inputs": {name: _file(path) for name, path in given.inputs.items()},
         "interpreter": interpreter(given.python) if given.python else None,
@@ -77,8 +79,20 @@ def provenance(given: Circumstances) -> dict[str, Any]:
             if name not in (VARIABLE, "PYTHONHASHSEED")  # they have places of their own
         },
         "cwd": str(given.cwd or Path.cwd()),
-        "git": dict(given.git) if given.git is not None else git_state(given.notebook.absolute().parent),
+        "git": dict(given.git) if given.git is not None else _git_around(given.notebook),
+        **({"kernel_name": given.kernel_name} if given.kernel_name else {}),
     }
+
+
+def _source(notebook: Path | str) -> dict[str, Any]:
+    if isinstance(notebook, str):
+        return {"path": notebook, "sha256": None, "why": "it is no local file"}
+    digest = file_hash(notebook)
+    return {"path": str(notebook), "sha256": digest, **({} if digest else {"why": "it cannot be read again"})}
+
+
+def _git_around(notebook: Path | str) -> dict[str, Any] | None:
+    return git_state(notebook.absolute().parent) if isinstance(notebook, Path) else None
 
 
 def provenance_of(notebook: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +115,8 @@ def file_hash(path: Path) -> str | None:
     """The SHA-256 of a file's content; None if it is no file, or cannot be read."""
     digest = hashlib.sha256()
     try:
+        if not path.is_file():  # a pipe was read already, or would be waited for
+            return None
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
@@ -159,16 +175,19 @@ def packages(path: Iterable[str] | None = None) -> list[str]:
     """
     found: dict[str, str] = {}
     for place in sys.path if path is None else path:
-        for name, version in _installed_in(place):
-            found.setdefault(name, version)  # the first one on the path is imported
+        with suppress(OSError):
+            directory = os.path.abspath(place)  # noqa: PTH100 - also of the empty text, which is the current directory
+            for name, version in _installed_in(directory, os.stat(directory).st_mtime_ns):  # noqa: PTH116
+                found.setdefault(name, version)  # the first one on the path is imported
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 
-def _installed_in(place: str) -> Iterator[tuple[str, str]]:
-    with suppress(OSError), os.scandir(place or ".") as entries:
-        for entry in entries:
-            if match := _PACKAGE.fullmatch(entry.name):
-                yield re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"]
+@lru_cache(maxsize=256)
+def _installed_in(directory: str, _: int) -> list[tuple[str, str]]:
+    """Names and versions; looked up once for each time that something is installed, which changes the directory."""
+    with os.scandir(directory) as entries:
+        matches = [match for entry in entries if (match := _PACKAGE.fullmatch(entry.name))]
+    return [(re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"]) for match in matches]
 
 
 _PROGRAM = """
@@ -181,11 +200,7 @@ print(json.dumps([sys.implementation.name, sys.version.partition(" ")[0], system
 def _asked(python: str) -> dict[str, Any] | None:
     """As `interpreter`, of another one."""
     try:
-        command = [python, "-I", "-"]
-        done = subprocess.run(
-            command, input=_PROGRAM, capture_output=True, text=True, timeout=_PYTHON_TIMEOUT, check=True
-        )
-        implementation, version, system, machine, path = json.loads(done.stdout)
+        implementation, version, system, machine, path = _answer_of(python, Path(python).stat().st_mtime_ns)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     return {
@@ -195,6 +210,14 @@ def _asked(python: str) -> dict[str, Any] | None:
         "system": f"{system} {machine}",
         "packages": packages(path),
     }
+
+
+@lru_cache(maxsize=16)
+def _answer_of(python: str, _: int) -> list[Any]:
+    """Asked once for each time that the interpreter is replaced."""
+    command = [python, "-I", "-"]
+    done = subprocess.run(command, input=_PROGRAM, capture_output=True, text=True, timeout=_PYTHON_TIMEOUT, check=True)
+    return list(json.loads(done.stdout))
 
 
 # -- git ---------------------------------------------------------------------------------------------------------------
@@ -286,7 +309,7 @@ def reasons(before: Mapping[str, Any], after: Mapping[str, Any], imports: Iterab
     told: list[str] = []
     if a and b:
         told += _changed_inputs(a, b)
-        told += _changed_interpreter(a.get("interpreter") or {}, b.get("interpreter") or {}, set(imports))
+        told += _changed_interpreter(_mapping(a, "interpreter"), _mapping(b, "interpreter"), set(imports))
         told += _changed_seed(a, b)
         told += _changed_environment(_mapping(a, "environment"), _mapping(b, "environment"))
         told += _changed_surroundings(a, b)
@@ -306,6 +329,8 @@ def _changed_inputs(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]
 
 
 def _changed_interpreter(a: Mapping[str, Any], b: Mapping[str, Any], imports: set[str]) -> Iterator[str]:
+    if not (a and b):  # of one it is not known
+        return
     for what in ("implementation", "version", "system"):
         if a.get(what) != b.get(what):
             yield f"Python's {what}: {a.get(what)} → {b.get(what)}" if what != "system" else f"{a[what]} → {b[what]}"

@@ -48,7 +48,7 @@ def content(subject: Subject, spec: Task, task: TaskState, what: str, name: str 
 
 def _result(subject: Subject, spec: Task, task: TaskState) -> dict[str, Any]:
     from orchestrator_nb.projections.rendering import plain_html, value_html
-    from orchestrator_nb.projections.settled import is_printed
+    from orchestrator_nb.projections.result_files import is_printed
 
     if task.status is TaskStatus.COMPLETED:
         value = subject.result_of(task)

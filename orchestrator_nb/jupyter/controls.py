@@ -7,7 +7,7 @@ why it was refused, is said in the line below the buttons.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,8 @@ LOOKS: dict[Verb, Look] = {
     "retry": Look("Retry", "Retrying…", "repeat", "Run {task} again; what it blocked waits anew."),
     "cancel": Look("Cancel", "Cancelling…", "times", "End {task} for good; what depends on it is blocked.", "warning"),
 }  # fmt: skip
+#: How the buttons look that do what was asked about.
+_STYLES = {"halt": "danger", "cancel": "danger", "resume": "warning"}
 #: Statuses of a run in which a verb makes sense (DESIGN 4 "Verbs").
 _MAKES_SENSE = {
     "pause": ("running",),
@@ -222,27 +224,46 @@ class Controls(Part, Live, ipywidgets.VBox):
 
     def _clicked(self, verb: Verb) -> None:
         task = self._task
-        if verb in ("halt", "cancel"):
+        if verb in ("halt", "cancel") or (verb == "retry" and task in self._kept()):
             updates.call(lambda: self._confirm(verb, task))
         else:
             self.obey(verb, task)
 
+    def _kept(self) -> Collection[str]:
+        """The tasks whose notebooks can go on from a failed cell."""
+        subject = self.view.subject
+        return subject.run.kept_kernels if isinstance(subject, RunSubject) else ()
+
     def _confirm(self, verb: Verb, task: str) -> None:
+        does: dict[str, Callable[[], None]]
         if verb == "halt":
-            yes, no, question = "Halt now", "Keep running", ""
+            question, no = "", "Keep running"
+            does = {"Halt now": lambda: self.obey(verb, task)}
+        elif verb == "cancel":
+            question, no = f"End {text_html(task)} for good now? What depends on it is blocked.", "Keep it"
+            does = {"Cancel the task": lambda: self.obey(verb, task)}
         else:
-            yes, no = "Cancel the task", "Keep it"
-            question = f"End {text_html(task)} for good now? What depends on it is blocked."
-        self._ask(_Confirmation(self, verb, task, question, yes, no))
+            question = (
+                f"The kernel of {text_html(task)} is kept: once the cell that failed is mended, the notebook can go on "
+                "in it. To run it whole ends that kernel."
+            )
+            no = "Not now"
+            does = {
+                "From the failed cell": lambda: self.obey(verb, task, from_failed_cell=True),
+                "Run it whole": lambda: self.obey(verb, task),
+            }
+        self._ask(_Confirmation(self, verb, task, question, does, no))
         self._draw()
 
-    def obey(self, verb: Verb, task: str, difference: str = "") -> None:
+    def obey(self, verb: Verb, task: str, *, difference: str = "", from_failed_cell: bool = False) -> None:
         """A click that needs no further question, or whose question was answered with yes."""
         if verb in self._heard:
             return
         self._heard.add(verb)
         updates.call(self._draw)
-        fields = {"task": task} if verb in _OF_TASKS else {}
+        fields: dict[str, Any] = {"task": task} if verb in _OF_TASKS else {}
+        if from_failed_cell:
+            fields["from_failed_cell"] = True
 
         def work() -> str:
             if verb == "resume" and _status(self.view.subject) != "paused":
@@ -305,29 +326,40 @@ class Controls(Part, Live, ipywidgets.VBox):
     def _show_difference(self, difference: str) -> None:
         shown = f"<div style='max-height: 240px; overflow: auto'>{plain_html(difference)}</div>"
         question = f"Changed tasks, and what depends on them, run again:{shown}"
-        self._ask(_Confirmation(self, "resume", "", question, "Resume with the new plan", "Not now", difference))
+        does = {"Resume with the new plan": lambda: self.obey("resume", "", difference=difference)}
+        self._ask(_Confirmation(self, "resume", "", question, does, "Not now"))
 
 
 class _Confirmation(Column):
-    """What a click would destroy or change, with a button to do it and one to leave it."""
+    """What a click would destroy or change, with a button for each way to do it and one to leave it."""
 
-    def __init__(  # noqa: PLR0913
-        self, controls: Controls, verb: Verb, task: str, question: str, yes: str, no: str, difference: str = ""
+    def __init__(
+        self,
+        controls: Controls,
+        verb: Verb,
+        task: str,
+        question: str,
+        does: Mapping[str, Callable[[], None]],
+        no: str,
     ) -> None:
         self.verb, self.task, self._fixed = verb, task, question
         looks = Looks()
         self.question = Html(value=question, **looks.text)
-        self.yes = Button(description=yes, button_style="warning" if verb == "resume" else "danger", **looks.button)
+        self.yes = [Button(description=name, button_style=_STYLES.get(verb, ""), **looks.button) for name in does]
         self.no = Button(description=no, **looks.button)
-        buttons = Row(children=[self.yes, self.no], **looks.row)
+        buttons = Row(children=[*self.yes, self.no], **looks.row)
         super().__init__(children=[self.question, buttons], **looks.column)
 
-        def confirmed(_: object) -> None:
+        def leave() -> None:
             updates.call(lambda: controls.take_back(self))
-            controls.obey(verb, task, difference)
 
-        self.yes.on_click(confirmed)
-        self.no.on_click(lambda _: updates.call(lambda: controls.take_back(self)))
+        def confirmed(do: Callable[[], None]) -> None:
+            leave()
+            do()
+
+        for button, do in zip(self.yes, does.values(), strict=True):
+            button.on_click(lambda _, do=do: confirmed(do))
+        self.no.on_click(lambda _: leave())
 
     def draw(self, running: int) -> None:
         """Say what it would do now."""

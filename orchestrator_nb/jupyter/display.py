@@ -117,6 +117,7 @@ def _wait_until_only_people_can_go_on(run: Run) -> None:
     changed = threading.Event()
     remove = run.subscribe(lambda _: changed.set())
     run.on_done(changed.set)
+    told = ""
     try:
         while not run.done:
             with run.state() as state:
@@ -124,6 +125,8 @@ def _wait_until_only_people_can_go_on(run: Run) -> None:
                     questions = ", ".join(f"'{checkpoint.task}'" for checkpoint in state.open_checkpoints)
                     print_text(f"The run waits for a person: {questions}. Answer with run.approve(TASK, ANSWER).")
                     return
+            if not told and (told := run.waits):
+                print_text(told)  # in another terminal: this cell waits, as the kernels end with the run
             changed.wait()
             changed.clear()
     finally:

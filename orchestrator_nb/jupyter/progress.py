@@ -129,6 +129,8 @@ class ProgressPanel(Part, Live, ipywidgets.VBox):
             head = _head(state, status, told(state, status, now, eta))
             bad = state.counts[TaskStatus.FAILED] or state.counts[TaskStatus.BLOCKED]
             notes = _notes(state)
+        if waits := self.view.subject.waits:
+            notes += f"<div style='line-height: 1.4'>{text_html(waits, 500)}</div>"
         style = "danger" if bad else _BAR_STYLES.get(status, "warning")
         put(self.head, value=head)
         put(self.bar, value=round(share, 4), bar_style=style)

@@ -65,6 +65,11 @@ class Subject(ABC):
     def status(self) -> str:
         """Of the run: as `Session.status`, and ``error`` for a run of this process that broke."""
 
+    @property
+    def waits(self) -> str:
+        """What a run waits for that has nothing left to do, in words; empty where it does not, or nobody here knows."""
+        return ""
+
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time()
@@ -123,6 +128,11 @@ class RunSubject(Subject):
     def status(self) -> str:
         """Of the run."""
         return self.run.status
+
+    @property
+    def waits(self) -> str:
+        """For kept kernels of failed notebooks, to be gone on in."""
+        return self.run.waits
 
     def reading(self) -> AbstractContextManager[State]:
         """The published state."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import sys
 from contextlib import suppress
 
@@ -30,8 +31,10 @@ def draw() -> None:
         return
     from matplotlib import font_manager
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.registry import backend_registry
     from matplotlib.figure import Figure
 
+    backend_registry.list_all()  # which reads what all installed packages offer
     figure = Figure()
     FigureCanvasAgg(figure)
     figure.subplots().plot([1, 2])
@@ -45,7 +48,14 @@ def find_plotting() -> None:
         sys.modules["pandas.plotting._core"]._get_plot_backend("matplotlib")
 
 
+def files_of_modules() -> list[str]:
+    """The files of all modules, as texts of their own: side by side in memory (`_kernel.initialize`)."""
+    named = [getattr(module, "__file__", None) for module in tuple(sys.modules.values())]
+    return [os.fsdecode(os.fsencode(file)) for file in named if file]
+
+
 for use in (tokenize, describe, draw, find_plotting):
     with suppress(Exception):  # a notebook that does the same will be told
         use()
+files = files_of_modules()
 gc.collect()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from typing import Any, ClassVar
 
 
 def main() -> None:
@@ -17,12 +18,75 @@ def main() -> None:
     launcher = importlib.util.find_spec("ipykernel_launcher")
     sys.argv[0] = (launcher and launcher.origin) or sys.argv[0]
     os.environ["JPY_PARENT_PID"] = str(os.getppid())  # a mark by which libraries know a kernel
+    os.environ.pop("ORCH_NOT_PRELOADED", None)  # (`system.preloading`) it is told elsewhere
     from ipykernel.kernelapp import IPKernelApp
 
+    from orchestrator_nb.kernels._sending import wake_seldom
+
+    wake_seldom()
     app = IPKernelApp.instance(parent_handle=1)  # it ends with its parent by PR_SET_PDEATHSIG: no need to look for it
-    app.initialize(sys.argv[1:])
+    initialize(app)
     show_figures()
     app.start()
+
+
+class System:
+    """`sys`, without modules."""
+
+    modules: ClassVar[dict[str, Any]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys, name)
+
+
+def initialize(app: Any) -> None:
+    """Make the kernel.
+
+    traitlets makes a parser of all options that there are. And ipykernel asks each module for its file, for the
+    debugger. Which they are is known from before the fork: to touch a thousand modules is to have a copy of each one's
+    memory.
+    """
+    from ipykernel import ipkernel
+
+    from orchestrator_nb.kernels._first_use import files
+
+    vars(ipkernel)["sys"] = System()
+    app.parse_command_line = lambda words: read_arguments(app, words)
+    try:
+        app.initialize(sys.argv[1:])
+    finally:
+        vars(ipkernel)["sys"] = sys
+        del app.parse_command_line
+    getattr(app.kernel, "_kernel_modules", []).extend(files)
+
+
+def read_arguments(app: Any, words: list[str]) -> None:
+    """As `app.parse_command_line`; by it, if there are others than the usual arguments."""
+    config = usual(app, words)
+    if config is None:
+        type(app).parse_command_line(app, words)
+        return
+    app.argv, app.extra_args, app.cli_config = list(words), [], config
+    app.update_config(config)
+
+
+def usual(app: Any, words: list[str]) -> Any:
+    """What the usual arguments configure, as traitlets reads them; None: there are others."""
+    from traitlets.config.loader import Config, DeferredConfigString
+
+    config, traits = Config(), type(app)
+    rest = iter(words)
+    for word in rest:
+        name, _, text = word.partition("=")
+        if word == "-f" and (file := next(rest, "")).startswith("/"):
+            config.IPKernelApp.connection_file = traits.connection_file.from_string(file)
+        elif name == "--HistoryManager.hist_file" and text:
+            config.HistoryManager.hist_file = DeferredConfigString(text)
+        elif name == "--IPKernelApp.exec_lines" and text and "exec_lines" not in config.IPKernelApp:
+            config.IPKernelApp.exec_lines = traits.exec_lines.from_string_list([text])
+        else:
+            return None
+    return config
 
 
 def show_figures() -> None:

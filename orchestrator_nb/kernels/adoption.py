@@ -10,23 +10,23 @@ import json
 import os
 import secrets
 import signal
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from orchestrator_nb.errors import AgentError
+from orchestrator_nb.kernels import directories
 from orchestrator_nb.kernels.manager import Manager, readable
 from orchestrator_nb.kernels.modes import Choice, asked, is_ipython, obstacle
 from orchestrator_nb.kernels.provisioner import Forked, kernel_argv
-from orchestrator_nb.system import _forking, _settling
+from orchestrator_nb.system.forking import as_meant, fork_python, obstacle_here
+from orchestrator_nb.system.preloading import NOT_PRELOADED
 
 __all__ = ["Adopted", "choose", "fork_kernel", "take"]
 
-#: Prefix of the variables that hold what was meant for a kernel, when its parent needs another value.
-MEANT = "ORCH_MEANT_"
 #: The argument by which nbclient keeps a kernel from writing the user's history.
 HISTORY = "--HistoryManager.hist_file=:memory:"
 
@@ -84,25 +84,15 @@ def choose(spec: Any) -> Choice:
         _choice = Choice("cold", f"it cannot be forked: {reason}")
     else:
         _choice = Choice("fork", "asked for" if mode == "fork" else "a task's notebook in this environment")
+    if _choice.mode == "fork":
+        _choice = replace(_choice, refused=refused_here(os.environ))
     return _choice
 
 
-def obstacle_here() -> str:
-    """Why this process cannot fork a kernel; empty: it can."""
-    if not _forking._alive:
-        return "its process is not a fork of a preloaded interpreter"
-    threads = _settling.threads()
-    return f"its process has {threads} threads" if threads > 1 else ""
-
-
-def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what keeps this process single-threaded (`agents.child`), which it may fork for."""
-    own = {name: text for name, text in environment.items() if name not in _forking.SINGLE_THREADED}
-    for name in _forking.SINGLE_THREADED:
-        text = own.pop(f"{MEANT}{name}", None)
-        if text is not None:
-            own[name] = text
-    return own
+def refused_here(environment: Mapping[str, str]) -> dict[str, str]:
+    """Modules of the notebook that this fork, and so its kernel, does not have from the start, with the reason."""
+    told: dict[str, str] = json.loads(environment.get(NOT_PRELOADED) or "{}")
+    return told
 
 
 def fork_kernel(spec: Any, arguments: Sequence[str]) -> None:
@@ -112,8 +102,8 @@ def fork_kernel(spec: Any, arguments: Sequence[str]) -> None:
     and the bottom of the program may catch. Raises `OSError` if the machine is out of processes or memory.
     """
     global _child  # noqa: PLW0603 - one a process
-    environment = own_environment(os.environ)
-    directory = tempfile.mkdtemp(prefix="orch-")
+    environment = as_meant({name: text for name, text in os.environ.items() if name != NOT_PRELOADED})
+    directory = directories.make()
     ports = {f"{name}_port": number for number, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), 1)}
     key = secrets.token_hex()
     connection = {**ports, "transport": "ipc", "ip": f"{directory}/k", "key": key, "signature_scheme": "hmac-sha256"}
@@ -122,7 +112,7 @@ def fork_kernel(spec: Any, arguments: Sequence[str]) -> None:
     file.write_text(json.dumps(connection), "utf-8")
     given = {name: Template(text).safe_substitute(environment) for name, text in spec.env.items()}
     argv = kernel_argv([*(word.replace("{connection_file}", str(file)) for word in spec.argv), *arguments, HISTORY])
-    pid = _forking.fork_python(argv, env={**environment, **given}, cwd=os.getcwd())  # noqa: PTH109
+    pid = fork_python(argv, env={**environment, **given}, cwd=os.getcwd())  # noqa: PTH109
     _child = Child(pid, connection)
 
 

@@ -1,12 +1,14 @@
 """papermill's engine ``orchestrator``: its own engine, with faster kernels, safer files, and no hangs.
 
 ``papermill --engine orchestrator``, or ``papermill.execute_notebook(..., engine_name="orchestrator")``. It takes what
-papermill's own engine takes (`papermill.engines.NBClientEngine`), and besides `kernel_mode` and `output_limit`.
+papermill's own engine takes (`papermill.engines.NBClientEngine`), and besides `kernel_mode`, `output_limit` and
+`provenance`. The environment variable NOTEBOOK_SEED seeds the kernel (`ipynb.seeding`).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from papermill import engines
 from papermill.clientwrap import PapermillNotebookClient
@@ -15,6 +17,7 @@ from papermill.log import logger
 from papermill.utils import merge_kwargs, remove_args
 
 from orchestrator_nb.kernels.execution import Execution
+from orchestrator_nb.kernels.recording import Request
 from orchestrator_nb.kernels.saving import Saver
 
 __all__ = ["OrchestratorEngine"]
@@ -23,8 +26,11 @@ __all__ = ["OrchestratorEngine"]
 class OrchestratorEngine(NBClientEngine):
     """Executes notebooks for papermill."""
 
+    #: Makes the execution of one notebook, from papermill's manager and nbclient's options.
+    client: ClassVar[Callable[..., Execution]] = Execution
+
     @classmethod
-    def execute_notebook(
+    def execute_notebook(  # noqa: PLR0913 - papermill's signature
         cls,
         nb: Any,
         kernel_name: str,
@@ -32,9 +38,22 @@ class OrchestratorEngine(NBClientEngine):
         progress_bar: bool | dict[str, Any] = True,
         log_output: bool = False,
         autosave_cell_every: int = 30,
+        *,
+        provenance: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Execute `nb`, keep it saved in `output_path` meanwhile, return it; as papermill, whose words these are."""
+        """Execute `nb`, keep it saved in `output_path` meanwhile, return it; as papermill, whose words these are.
+
+        With `provenance`, what decides the execution is known to the caller, who also seeds the kernel. Without, it is
+        found out (`recording`). Raises `ParameterError` for a NOTEBOOK_SEED that is none, or a kernel that cannot be
+        seeded.
+        """
+        if provenance is None:
+            request = Request(nb, kernel_name, kwargs)
+            if request.seed is not None:
+                kwargs["extra_arguments"] = request.extra_arguments
+            provenance = request.provenance()
+        nb.metadata["orchestrator"] = {**nb.metadata.get("orchestrator", {}), "provenance": provenance}
         saver = Saver(
             nb,
             output_path=output_path,
@@ -95,5 +114,5 @@ class OrchestratorEngine(NBClientEngine):
             stderr_file=stderr_file,
         )
         ours = engines.PapermillNotebookClient is PapermillNotebookClient
-        client = Execution if ours else engines.PapermillNotebookClient  # who replaced papermill's, means that one
+        client = cls.client if ours else engines.PapermillNotebookClient  # who replaced papermill's, means that one
         return client(nb_man, **options).execute()

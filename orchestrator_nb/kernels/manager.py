@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+from orchestrator_nb.kernels import directories
 
 __all__ = ["Manager", "Program", "readable"]
 
@@ -33,9 +34,9 @@ class Manager(AsyncKernelManager):
 
     def make_private(self) -> None:
         """Use Unix sockets in a new directory; to be called before the kernel is started."""
-        directory = tempfile.mkdtemp(prefix="orch-")
+        directory = directories.make()
         if len(os.fsencode(directory)) > PATH_LIMIT:
-            Path(directory).rmdir()
+            shutil.rmtree(directory)
             return
         self.use(directory)
 

@@ -4,7 +4,9 @@
   1.4. For IPython kernels of the running interpreter, on Linux.
 - ``warm``: started before it was needed: as much work, less waiting. For IPython kernels of any environment.
 - ``cold``: started when it is needed, as papermill does.
-- ``auto``: the best of them. The first notebook of its kind in a process is ``cold``: preparing for more would not pay.
+- ``auto``: ``fork`` where it can be had, else ``warm`` from the second notebook of its kind in a process on, else
+  ``cold``. The first fork has only what all kernels import: its first output would have to wait for more. The notebook
+  of papermill's command is ``cold``: the process ends with it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 from orchestrator_nb.errors import AgentError
 from orchestrator_nb.system.preloading import IGNORED, OWN_PREFIX
 
-__all__ = ["MODES", "VARIABLE", "Choice", "Kind", "asked", "choose", "is_ipython", "obstacle"]
+__all__ = ["MODES", "VARIABLE", "Choice", "Kind", "asked", "choose", "is_ipython", "is_this_interpreter", "obstacle"]
 
 MODES = ("auto", "fork", "warm", "cold")
 #: Environment variable that says which mode where no option does.
@@ -34,6 +36,8 @@ class Choice:
     why: str
     #: Modules of the notebook that the fork does not have from the start, with the reason.
     refused: dict[str, str] = field(default_factory=dict)
+    #: Whether a fork is to have what the notebook imports.
+    imports: bool = True
 
     def as_metadata(self) -> dict[str, Any]:
         """What a notebook's metadata says of it."""
@@ -88,11 +92,23 @@ def choose(mode: str, spec: Any, kind: Kind) -> Choice:
         raise AgentError(f"The kernel '{spec.display_name}' cannot wait: it is not an IPython kernel. Use cold.")
     if mode == "warm":
         return Choice("warm", "asked for")
-    if _had[kind] == 1:
-        return Choice("cold", "the first notebook of its kind in this process")
+    first = _had[kind] == 1
+    if first and runs_command():
+        return Choice("cold", "the one notebook of papermill's command")
+    if not reason and first:
+        return Choice("fork", "the first notebook of its kind in this process: without its imports", imports=False)
     if not reason:
-        return Choice("fork", "not the first notebook in this process")
-    return Choice("warm" if is_ipython(spec) else "cold", f"it cannot be forked: {reason}")
+        return Choice("fork", "a kernel of this environment")
+    return Choice("warm" if is_ipython(spec) and not first else "cold", f"it cannot be forked: {reason}")
+
+
+def runs_command() -> bool:
+    """Whether this thread is within papermill's command, which executes one notebook and ends."""
+    command, click = sys.modules.get("papermill.cli"), sys.modules.get("click")
+    if command is None or click is None:
+        return False
+    context = click.get_current_context(silent=True)
+    return context is not None and context.command is command.papermill
 
 
 def is_ipython(spec: Any) -> bool:
@@ -109,12 +125,12 @@ def obstacle(spec: Any, platform: str = sys.platform) -> str:
     words = [word for word in spec.argv[1:] if not word.startswith("-Xfrozen_modules")]
     if words[:2] != ["-m", "ipykernel_launcher"]:
         return "it is not started by 'python -m ipykernel_launcher'"
-    if not _is_this_interpreter(spec.argv[0]):
+    if not is_this_interpreter(spec.argv[0]):
         return f"it is of another interpreter, {spec.argv[0]}"
     return ""
 
 
-def _is_this_interpreter(program: str) -> bool:
+def is_this_interpreter(program: str) -> bool:
     """Whether it is this environment's Python; jupyter_client takes a bare name for the running one."""
     version = sys.version_info
     if program in ("python", f"python{version[0]}", f"python{version[0]}.{version[1]}"):

@@ -1,4 +1,4 @@
-"""Kernels in forks, for a process of a user: a supervisor on a loop of its own that ends with the process."""
+"""Kernels in forks, for a process of a user: a supervisor on the library's loop that ends with the process."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import atexit
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
 
-from orchestrator_nb.core.ports import Command
-from orchestrator_nb.system._process import SupervisedProcess
+from orchestrator_nb.core.commands import Command, Process
+from orchestrator_nb.system.loop import submit
 from orchestrator_nb.system.processes import Identity, alive, boot_id
 from orchestrator_nb.system.supervisor import Supervisor
 
 __all__ = ["Fork", "Pool", "pool"]
-
-T = TypeVar("T")
 
 #: Seconds that ending what still runs may take when the process ends.
 CLOSING = 5.0
@@ -27,12 +24,12 @@ CLOSING = 5.0
 class Fork:
     """A process that the supervisor forked (`provisioner.Process`); to be used in any thread."""
 
-    def __init__(self, process: SupervisedProcess, owner: Pool) -> None:
+    def __init__(self, process: Process, refused: Mapping[str, str]) -> None:
         self.pid = process.pid
         #: Modules that were asked for and could not be there before, with the reason.
-        self.refused = dict(process.preloaded.refused) if process.preloaded else {}
-        self._process, self._owner = process, owner
-        self._exit = owner.run(process.wait())
+        self.refused = dict(refused)
+        self._process = process
+        self._exit = submit(process.wait())
 
     def poll(self) -> int | None:
         """None while it runs, then its exit code."""
@@ -50,33 +47,25 @@ class Fork:
 
     def kill(self) -> None:
         """End it with all that it started."""
-        self._owner.run(self._process.terminate(0))
+        submit(self._process.terminate(0))
 
 
 class Pool:
-    """One supervisor and the thread of its loop."""
+    """One supervisor."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="orchestrator_nb kernels", daemon=True).start()
         self._supervisor = Supervisor()
         atexit.register(self.close)
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Run something on the loop of the supervisor."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-
     async def spawn(self, command: Command) -> Fork:
         """Start a command; its end is followed. Raises `AgentError` if it cannot be started."""
-        process = await asyncio.wrap_future(self.run(self._supervisor.spawn(command)))
-        return Fork(process, self)
+        process = await asyncio.wrap_future(submit(self._supervisor.spawn(command)))
+        return Fork(process, process.preloaded.refused if process.preloaded else {})
 
     def close(self) -> None:
         """End all that still runs."""
         atexit.unregister(self.close)
-        closing = self.run(self._supervisor.close(0))
-        concurrent.futures.wait((closing,), CLOSING)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        concurrent.futures.wait((submit(self._supervisor.close(0)),), CLOSING)
 
 
 _lock = threading.Lock()

@@ -10,6 +10,7 @@ __all__ = ["BASE", "modules_for"]
 BASE = (
     "ipykernel.kernelapp",
     "orchestrator_nb.kernels._debugger",
+    "orchestrator_nb.kernels._sending",
     "IPython.core.completerlib",
     "IPython.core.debugger",
     "IPython.core.logger",

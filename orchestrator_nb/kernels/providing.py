@@ -10,7 +10,7 @@ from typing import Any
 from nbclient.util import run_sync
 
 from orchestrator_nb.ipynb.imports import imports_of
-from orchestrator_nb.kernels import adoption
+from orchestrator_nb.kernels import adoption, directories
 from orchestrator_nb.kernels.manager import Manager
 from orchestrator_nb.kernels.modes import Choice, Kind, choose, is_ipython
 from orchestrator_nb.kernels.preload import modules_for
@@ -38,6 +38,7 @@ def provide(manager: Manager, mode: str, notebook: Any, arguments: Sequence[str]
     """
     if adopted := adoption.take(manager):
         return manager, adopted
+    directories.sweep_at_times()
     spec = manager.kernel_spec
     kind = Kind.of(spec, arguments)
     choice = choose(mode, spec, kind)
@@ -52,7 +53,7 @@ def provide(manager: Manager, mode: str, notebook: Any, arguments: Sequence[str]
     if is_ipython(spec):
         manager.make_private()
     if choice.mode == "fork":
-        manager.provide(Pooled, preload=modules_for(imports_of(notebook)))
+        manager.provide(Pooled, preload=modules_for(imports_of(notebook) if choice.imports else ()))
     return manager, choice
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator_nb.core.ports import Command
+from orchestrator_nb.core.commands import Command
 from orchestrator_nb.kernels.manager import Program
 from orchestrator_nb.kernels.pool import pool
 

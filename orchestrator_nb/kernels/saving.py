@@ -33,7 +33,7 @@ class Saver(NotebookExecutionManager):
         super().__init__(nb, output_path, **options)
         self._output = Output.take(output_path)
         self._beginning = self._ending = False
-        #: When something was first left for the next write, and when a finished cell was last written at once.
+        #: When something was first left for the next write, and when it was last written at once.
         self._waiting_since: float | None = None
         self._written = -INTERVAL
 
@@ -62,8 +62,7 @@ class Saver(NotebookExecutionManager):
             self._waiting_since = self._waiting_since or now
         else:
             self._write()
-            if self._ending:
-                self._written = now
+            self._written = now
         self.last_save_time = self.now()
 
     async def save_in_time(self) -> None:

@@ -17,12 +17,9 @@ from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.core.values import unescaped
 from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.ipynb.scraps import scraps_of
+from orchestrator_nb.projections.result_files import is_printed
 from orchestrator_nb.projections.text import inline, link, table
 from orchestrator_nb.projections.words import count
-
-#: Kinds of agents whose text is what a program printed, to be shown as it was; the others write Markdown.
-_PRINTING = frozenset(["shell", "notebook"])
-
 
 #: Bytes of an executed notebook that is read for the values in it.
 MAX_NOTEBOOK = 256 * 2**20
@@ -98,7 +95,7 @@ def _contribution(state: State, spec: Task, task: TaskState, read: Callable[[Art
         except OrchestratorError as error:
             missing = f"its result cannot be read: {error}"
         if result is not msgspec.UNSET:
-            printed, file = _is_printed(spec), f"results/agent-{task.number:02d}-result.md"
+            printed, file = is_printed(spec, task), f"results/agent-{task.number:02d}-result.md"
     agent = agent_label(task.number)
     return Contribution(agent, task.id, spec.label, task.status, result, printed, file, outputs, missing)
 
@@ -111,10 +108,6 @@ def _with_values(item: Contribution, task: TaskState, spec: Task, read: Callable
             with suppress(OrchestratorError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 values |= scraps_of(msgspec.json.decode(read(output)))
     return item._replace(parameters=unescaped(spec.parameters), values=values)
-
-
-def _is_printed(spec: Task) -> bool:
-    return spec.kind in _PRINTING and not (spec.result is not None and spec.result.source.lower().endswith(".md"))
 
 
 def _result(task: TaskState, read: Callable[[Artifact], bytes]) -> Any:

@@ -30,6 +30,7 @@ class CommonOptions(TypedDict, total=False):
     checks: Iterable[Any]
     timeout: float
     cell_timeout: float
+    keep_kernel_on_error: float | str
     retry: int | Mapping[str, Any]
     on_failure: str
     fallback: Mapping[str, Any]

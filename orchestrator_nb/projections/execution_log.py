@@ -212,7 +212,8 @@ def _cancelled(event: e.TaskCancelled, at: float, log: ExecutionLog) -> Entry:
 
 
 def _reset(event: e.TaskReset, at: float, log: ExecutionLog) -> Entry:
-    return _entry(at, f"{log.label(event.task)} Waits Anew", inline(event.task), _by(event))
+    where = "From its failed cell on, in the kernel that was kept" if event.from_failed_cell else ""
+    return _entry(at, f"{log.label(event.task)} Waits Anew", inline(event.task), where, _by(event))
 
 
 def _checkpoint_reached(event: e.CheckpointReached, at: float, log: ExecutionLog) -> Entry:

@@ -115,7 +115,9 @@ _WORDS: dict[type[e.Event], _Words] = {
     e.TaskBlocked: lambda event, state: f"{event.task} blocked by {event.blocked_by}",
     e.TaskSkipped: lambda event, state: f"{event.task} skipped{_because(event.reason)}",
     e.TaskCancelled: lambda event, state: f"{event.task} cancelled{_by(event.by)}{_because(event.reason)}",
-    e.TaskReset: lambda event, state: f"{event.task} waits anew{_by(event.by)}",
+    e.TaskReset: lambda event, state: (
+        f"{event.task} waits anew{', from its failed cell on' if event.from_failed_cell else ''}{_by(event.by)}"
+    ),
     e.CheckpointReached: lambda event, state: [
         f"{event.task} Checkpoint Reached: {one_line(event.question, 500)}",
         f"{event.task} answer with: orchestrate approve {event.checkpoint}",

@@ -1,4 +1,4 @@
-"""`results/agent-NN-result.md` where the result is data: the same made readable for people."""
+"""`results/agent-NN-result.md`: what a result is to people, and where it is data, the same made readable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from orchestrator_nb.core.models import Task
 from orchestrator_nb.core.reports import Report, report_from
+from orchestrator_nb.core.tasks import TaskState
 from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.projections.findings import (
     Found,
@@ -24,6 +26,14 @@ from orchestrator_nb.projections.words import count
 _FINDINGS = 5000
 #: Values of an object that is shown as a table.
 _FIGURES = 40
+#: Kinds of agents whose text is what a program printed, to be shown as it was; the others write Markdown.
+_PRINTING = frozenset(["shell", "notebook"])
+
+
+def is_printed(spec: Task, task: TaskState) -> bool:
+    """Whether a task's result is the text that a program printed, and not Markdown."""
+    is_markdown = spec.result is not None and spec.result.source.lower().endswith(".md")
+    return spec.kind in _PRINTING and task.format not in ("json", "report") and not is_markdown
 
 
 def result_file(title: str, format_: str, value: Any) -> str:

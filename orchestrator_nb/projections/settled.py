@@ -22,6 +22,7 @@ from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import SETTLED, TaskState, TaskStatus
 from orchestrator_nb.projections.progress import progress
 from orchestrator_nb.projections.rendering import Links, markdown_html, more_characters, text_html, value_html
+from orchestrator_nb.projections.result_files import is_printed
 from orchestrator_nb.projections.settled_plan import plan_bundle
 from orchestrator_nb.projections.settled_tables import (
     fitting,
@@ -38,7 +39,6 @@ __all__ = [
     "BUDGET",
     "MIN_BUDGET",
     "PICTURES",
-    "is_printed",
     "plan_bundle",
     "progress_html",
     "progress_text",
@@ -64,8 +64,6 @@ _MAX_RESULT = 4000
 _MIN_RESULT = 200
 #: Bytes of the words about what is left out of a text.
 _MORE = 60
-#: Kinds of agents whose text is what a program printed.
-_PRINTING = frozenset(["shell", "notebook"])
 _ICONS = {"completed": "✅", "failed": "❌", "error": "❌", "running": "🔵", "interrupted": "⚠️"}
 
 
@@ -88,7 +86,7 @@ def settled_bundle(  # noqa: PLR0913 - by name, one for each thing that is shown
         now: Seconds since the epoch: until then has run what still runs.
         status: Of the run, as `Session.status` says it.
         document: The text of `final_output.md`, if there is one.
-        results: Texts of the completed tasks' results, by task: Markdown, or what was printed (`is_printed`).
+        results: Texts of the completed tasks' results, by task: Markdown, or what was printed (`result_files`).
         path: The session's directory, for people.
         images: Pictures that the document may show, by their path in the session (`rendering.markdown_html`).
         links: Where the session's files are found (`rendering.markdown_html`).
@@ -253,12 +251,6 @@ def _result_html(spec: Task, task: TaskState, text: str, room: float, links: Lin
     return _folded(
         summary, text[:_MAX_RESULT], room, lambda part: value_html(part, printed=printed, links=links), len(text)
     )
-
-
-def is_printed(spec: Task, task: TaskState) -> bool:
-    """Whether a task's result is the text that a program printed, and not Markdown."""
-    is_markdown = spec.result is not None and spec.result.source.lower().endswith(".md")
-    return spec.kind in _PRINTING and task.format not in ("json", "report") and not is_markdown
 
 
 def _folded(

@@ -117,6 +117,10 @@ class Assigner:
             encoded = encoded.replace(self._directory, b"$SESSION")
         return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
+    def forget_code(self) -> None:
+        """Code and notebooks may have been changed: hash them again."""
+        self._hashes.clear()
+
     def _upstream_hash(self, task_id: str) -> Any:
         task = self._state.tasks[task_id]
         result = task.result.sha256 if task.result is not None else None

@@ -19,20 +19,21 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_nb.agents.registry import Registry
+from orchestrator_nb.agents.threads import in_daemon_thread
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import Limits, Plan
 from orchestrator_nb.core.ports import RunContext
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState
 from orchestrator_nb.errors import OrchestratorError, StorageError
+from orchestrator_nb.executors.keeping import Keeper
 from orchestrator_nb.executors.local import LocalExecutor
 from orchestrator_nb.policies.admission import Admission, admission_for
 from orchestrator_nb.policies.retry import RetryPolicy
 from orchestrator_nb.runtime.assignments import Assigner
-from orchestrator_nb.runtime.finish import copy_results, merge_results
+from orchestrator_nb.runtime.finish import copy_results, merge_results, remove_sockets
 from orchestrator_nb.runtime.heartbeat import Heartbeat
 from orchestrator_nb.runtime.journal import Journal
-from orchestrator_nb.runtime.loop import in_daemon_thread
 from orchestrator_nb.runtime.plans import load_plan_blob
 from orchestrator_nb.runtime.projector import FileWriter
 from orchestrator_nb.runtime.publisher import Publisher
@@ -64,6 +65,7 @@ class Engine:
         #: Set once verbs can be obeyed.
         self.started = threading.Event()
         self.admission = Admission(settings.max_parallel)
+        self.keeper = Keeper(directory.path)
         self._lock = SessionLock(directory.lock_path)
         self._lock.acquire(on_wait=_tell_who_holds)
         self._opened_at = time.time()
@@ -165,7 +167,7 @@ class Engine:
         assert self.state.plan is not None
         supervisor = Supervisor(self.state.session, log_cap=self.settings.log_cap)
         context = self.context()
-        executor = LocalExecutor(Registry().get, supervisor, self._note, self.settings)
+        executor = LocalExecutor(Registry().get, supervisor, self._note, self.settings, keeper=self.keeper)
         limits = Limits(max_parallel=jobs or self.state.plan.limits.max_parallel or self.settings.max_parallel)
         memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         self.admission = admission_for(self.state.plan, limits, os.cpu_count() or 1, memory_gb)
@@ -176,7 +178,9 @@ class Engine:
             self.admission,
             RetryPolicy(),
             room_on_disk=self._room_on_disk,
+            keeper=self.keeper,
         )
+        self.keeper.limit = self.admission.max_parallel
         over = asyncio.Event()
         try:
             run_number = self._begin(await in_daemon_thread(reconcile, self.state), supervisor.facts, warnings)
@@ -197,6 +201,7 @@ class Engine:
             self._say_error(error)
             raise
         finally:
+            self.keeper.close()
             await supervisor.close()
             await in_daemon_thread(self._close)
         if output is not None and reason in ("completed", "failed"):
@@ -231,6 +236,8 @@ class Engine:
 
     def _close(self) -> None:
         try:
+            assert self.state.plan is not None
+            remove_sockets(self.state.plan)
             with contextlib.suppress(StorageError):  # a log that died has said so already
                 self.log.sync()
             self.publisher.close()
@@ -329,7 +336,7 @@ class Engine:
                 case "cancel":
                     runner.cancel(request.task, by, request.reason)
                 case "retry":
-                    runner.retry(request.task, by)
+                    runner.retry(request.task, by, from_failed_cell=request.from_failed_cell)
                 case "approve":
                     runner.approve(request.checkpoint, request.subject_sha256, request.answer, by)
                 case "reject":

@@ -1,15 +1,18 @@
-"""The end of a run: its results are merged into `final_output.md`, and put where people asked for them."""
+"""The end of a run: its results are merged into `final_output.md`, and put where people asked for them; litter goes."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator_nb.core.events import Artifact, ResultsMerged
+from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
 from orchestrator_nb.errors import StorageError
+from orchestrator_nb.kernels.directories import sweep
 from orchestrator_nb.merging import collect, merge
 from orchestrator_nb.storage.workspace import SessionDir
 
@@ -46,3 +49,9 @@ def copy_results(directory: SessionDir, target: Path) -> None:
         raise StorageError(
             f"the results cannot be put into {target}: {error.strerror or error}; they are in {directory.path}"
         ) from error
+
+
+def remove_sockets(plan: Plan) -> None:
+    """Remove what notebooks whose processes were killed have left outside of the session: the sockets of kernels."""
+    if any(work.notebook for task in plan.tasks for work in (task, task.fallback) if work is not None):
+        sweep(Path(tempfile.gettempdir()))

@@ -17,9 +17,9 @@ from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import PlanChanged
 from orchestrator_nb.planning.loaded import LoadedPlan
 from orchestrator_nb.planning.sources import plan_from
+from orchestrator_nb.runtime.companions import companion_of
 from orchestrator_nb.runtime.engine import Engine
 from orchestrator_nb.runtime.fork import reuse, stale_by_fingerprint, with_parameters
-from orchestrator_nb.runtime.loop import submit
 from orchestrator_nb.runtime.plans import resolve_params
 from orchestrator_nb.runtime.preflight import preflight
 from orchestrator_nb.runtime.recovery import reconcile
@@ -27,6 +27,7 @@ from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
 from orchestrator_nb.storage.settings import Settings, load_settings
 from orchestrator_nb.storage.workspace import Workspace
+from orchestrator_nb.system.loop import submit
 
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -84,7 +85,7 @@ class Orchestrator:
         output: str | Path | None = None,
         functions: Functions | None = None,
     ) -> Run:
-        """Go on with a session: finished tasks stay finished, interrupted ones run again.
+        """Go on with a session: finished tasks stay finished, interrupted ones run again; a batch's folder is filled.
 
         Raises `PlanChanged` with the difference if the plan's file is not what the session was started with, unless
         `accept_changes`; `SessionLocked` if somebody is running it.
@@ -99,12 +100,16 @@ class Orchestrator:
                 "Resume with --accept-changes to go on with the new plan: changed tasks, and what depends on them, "
                 "run again."
             )
+        companion = companion_of(found.directory)
         engine = Engine(found.directory, self.settings, functions or {})
         with _released_on_error(engine):
             if changed is not None:
                 self._accept_changes(engine, changed)
             preflight(engine.state, engine.context(), Registry())
-        return self._go(engine, jobs, output)
+        run = self._go(engine, jobs, output)
+        if companion is not None:
+            run.companion = companion(run)
+        return run
 
     def go_on(self, session: str | Path, plan: Any, *, jobs: int | None = None) -> Run:
         """Go on with a session under `plan`, whatever its plan was before.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,3 +33,12 @@ def read_result(task: TaskState, read: Callable[[Artifact], bytes]) -> Any:
         return None if task.value is msgspec.UNSET else task.value
     content = read(task.result)
     return msgspec.json.decode(content) if task.format in ("json", "report") else content.decode("utf-8", "replace")
+
+
+def executed_notebook(directory: SessionDir, task: TaskState) -> Path | None:
+    """The executed notebook of a task's last attempt, also if that failed; None if it left none."""
+    for output in task.outputs:
+        if output.path.endswith(".ipynb"):
+            return directory.path / output.path
+    outputs = directory.path / directory.attempt(task.id, task.attempt) / "outputs"
+    return min(outputs.glob("*.ipynb"), default=None) if outputs.is_dir() else None

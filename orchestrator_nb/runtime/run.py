@@ -10,24 +10,30 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from orchestrator_nb import displays
+from orchestrator_nb.core.decide import ending
 from orchestrator_nb.core.events import Record
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import CommandRefused, RunError, RunFailed, RunNotFinished
 from orchestrator_nb.projections.explain import Explanation, explain
+from orchestrator_nb.projections.going_on import waiting
 from orchestrator_nb.runtime.engine import Engine
 from orchestrator_nb.runtime.exploring import Explorable
-from orchestrator_nb.runtime.loop import library_loop, on_library_loop
 from orchestrator_nb.runtime.task_view import find_task
 from orchestrator_nb.storage.inbox import Reply, Request, Verb
 from orchestrator_nb.storage.settings import Settings
 from orchestrator_nb.storage.workspace import SessionDir
+from orchestrator_nb.system.loop import library_loop, on_library_loop
+
+if TYPE_CHECKING:
+    from orchestrator_nb.runtime.companions import Companion
 
 #: Seconds that a verb may wait for the run's loop.
 ANSWER_TIMEOUT = 10.0
@@ -46,6 +52,8 @@ class Run(Explorable):
     def __init__(self, engine: Engine, future: concurrent.futures.Future[str]) -> None:
         self._engine = engine
         self._future = future
+        #: What goes on beside it, and is waited for with it.
+        self.companion: Companion | None = None
         self.results = Results(self)
         _runs[self.path] = self
 
@@ -120,6 +128,19 @@ class Run(Explorable):
         """The functions that were handed in, by name."""
         return self._engine.functions
 
+    @property
+    def kept_kernels(self) -> dict[str, datetime]:
+        """The tasks whose kernels are kept after a failed cell, and until when. The run ends when there are none."""
+        return {task: datetime.fromtimestamp(until).astimezone() for task, until in self._engine.keeper.until.items()}
+
+    @property
+    def waits(self) -> str:
+        """What it waits for, in words, when nothing is left to do but to mend notebooks; else empty."""
+        until = self._engine.keeper.until
+        with self._engine.publisher.reading() as state:
+            only = bool(until) and bool(ending(state)) and not (state.stopping or state.halting)
+        return waiting(self.path, until, time.time()) if only else ""
+
     # -- waiting -------------------------------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None) -> Run:
@@ -135,6 +156,8 @@ class Run(Explorable):
         while True:
             try:
                 self._future.result(timeout)
+                if self.companion is not None:
+                    self.companion.complete(timeout)
                 self._waited()
                 return self
             except KeyboardInterrupt:
@@ -155,6 +178,8 @@ class Run(Explorable):
     async def _wait_async(self) -> Run:
         with self._interruptible():
             await asyncio.shield(asyncio.wrap_future(self._future))
+            if self.companion is not None:
+                await asyncio.to_thread(self.companion.complete)
         self._waited()
         return self
 
@@ -235,9 +260,13 @@ class Run(Explorable):
         """End one task for good."""
         self.tell("cancel", task=task_id, by=by, reason=reason)
 
-    def retry(self, task_id: str, by: str = "") -> None:
-        """Run a task again that failed or was cancelled."""
-        self.tell("retry", task=task_id, by=by)
+    def retry(self, task_id: str, by: str = "", *, from_failed_cell: bool = False) -> None:
+        """Run a task again that failed or was cancelled.
+
+        With `from_failed_cell` a mended notebook goes on in the kernel that was kept (`keep_kernel_on_error`), without
+        repeating what was executed before. Raises `CommandRefused` with the reason if there is no such kernel.
+        """
+        self.tell("retry", task=task_id, by=by, from_failed_cell=from_failed_cell)
 
     def approve(self, checkpoint: str, answer: Any = None, by: str = "") -> None:
         """Answer a checkpoint (its id, or its task's) with yes."""
@@ -274,7 +303,8 @@ class Run(Explorable):
         while not self._future.done() and not self._engine.started.wait(0.05):
             pass
         if self._future.done():
-            raise RunError(f"the run is over ({self.status}): there is nothing to {verb}")
+            kernels = "; kernels that were kept have ended with it" if fields.get("from_failed_cell") else ""
+            raise RunError(f"the run is over ({self.status}): there is nothing to {verb}{kernels}")
         if on_library_loop():
             obey()
         else:

@@ -19,6 +19,7 @@ from orchestrator_nb.core.ports import Assignment, Executor
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused, OrchestratorError
+from orchestrator_nb.executors.keeping import Keeper
 from orchestrator_nb.runtime.assignments import Assigner
 from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
 from orchestrator_nb.runtime.journal import Journal
@@ -32,7 +33,7 @@ MAX_INLINE = 32
 class Runner:
     """Runs one session's plan to its end. Made and used on one loop; verbs come between its steps."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts
         self,
         journal: Journal,
         assigner: Assigner,
@@ -41,6 +42,7 @@ class Runner:
         retry: RetryQuestion,
         *,
         room_on_disk: Callable[[], str | None] = lambda: None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.state: State = journal.state
         self.admission = admission
@@ -50,6 +52,8 @@ class Runner:
         self._retry = retry
         #: Why no task may start for lack of disk space, or None.
         self._room_on_disk = room_on_disk
+        self._keeper = keeper or Keeper(assigner.run.directory)
+        self._keeper.on_end = self._schedule
         self._inbox: list[e.AnyEvent] = []
         self._queue: deque[tuple[TaskState, Assignment]] = deque()
         self._idle: list[asyncio.Future[None]] = []
@@ -117,8 +121,11 @@ class Runner:
         elif not self._end_attempt(task, event):
             raise CommandRefused(f"task '{task_id}' has just ended: there is nothing to cancel")
 
-    def retry(self, task_id: str, by: str = "") -> None:
-        """Run a task again that failed, was blocked, skipped or cancelled. Raises `CommandRefused` otherwise."""
+    def retry(self, task_id: str, by: str = "", *, from_failed_cell: bool = False) -> None:
+        """Run a task again that failed, was skipped or cancelled; in its kernel that was kept, `from_failed_cell` on.
+
+        Raises `CommandRefused` for any other task, or if there is no such kernel.
+        """
         task = self._task(task_id)
         if task.status is TaskStatus.COMPLETED:
             raise CommandRefused(f"task '{task_id}' is completed: use 'fork' to run it again with what depends on it")
@@ -128,7 +135,11 @@ class Runner:
             raise CommandRefused(
                 f"task '{task_id}' is blocked by '{task.blocked_by}': retry that one, and this one follows"
             )
-        self._tell(e.TaskReset(task_id, by))
+        self._keeper.end(task_id)  # whoever asked before, and took it back
+        if from_failed_cell:
+            self._keeper.claim(task_id)
+        self._assigner.forget_code()
+        self._tell(e.TaskReset(task_id, by, from_failed_cell))
 
     def approve(self, checkpoint_id: str, subject_sha256: str, answer: Any = None, by: str = "") -> None:
         """Answer a checkpoint with yes. Raises `CommandRefused` if it is not open or was shown differently."""
@@ -216,8 +227,14 @@ class Runner:
             self._queue.extend(assignments)
             self._wake_worker()
         self._set_timer()
-        if reason := ending(self.state):
+        if (reason := ending(self.state)) and not self.waits:
             self._done.set_result(reason)
+
+    @property
+    def waits(self) -> bool:
+        """Whether kept kernels alone hold up the end."""
+        state = self.state
+        return bool(self._keeper.until) and bool(ending(state)) and not (state.stopping or state.halting)
 
     def _start(
         self, starts: list[TaskState], now: float, assignments: list[tuple[TaskState, Assignment]]

@@ -19,6 +19,7 @@ from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused, RunFailed, SessionNotFound
 from orchestrator_nb.policies.admission import Admission
 from orchestrator_nb.projections.explain import Explanation, explain
+from orchestrator_nb.projections.going_on import whole
 from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
 from orchestrator_nb.runtime.engine import Engine
 from orchestrator_nb.runtime.exploring import Explorable
@@ -231,6 +232,11 @@ class Session(Explorable):
             task = self.task(str(fields["task"]))
             if not task.status.settled or task.status in (TaskStatus.COMPLETED, TaskStatus.BLOCKED):
                 raise CommandRefused(f"task '{task.id}' is {task.status}: only a failed task can be tried again")
+            if fields.get("from_failed_cell"):
+                raise CommandRefused(
+                    f"task '{task.id}' has no live kernel: kernels end with their run, and nobody runs session "
+                    f"{self.id}. To run the whole notebook again: {whole(self.path, task.id, running=False)}"
+                )
             event = e.TaskReset(task.id, by)
         elif verb in ("approve", "reject"):
             shown = open_checkpoint(self._state, str(fields["checkpoint"]), str(fields.get("subject_sha256", "")))

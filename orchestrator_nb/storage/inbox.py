@@ -35,6 +35,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     by: str = ""
     #: For `cancel` and `retry`.
     task: str = ""
+    #: For `retry`: in the kernel that was kept.
+    from_failed_cell: bool = False
     #: For `approve` and `reject`: the checkpoint, and the hash of what was shown.
     checkpoint: str = ""
     subject_sha256: str = ""

@@ -105,6 +105,11 @@ def fork_python(
     raise Forked(Program([os.fsdecode(item) for item in argv], environment, os.fsdecode(cwd), streams, parent))
 
 
+def can_fork() -> bool:
+    """Whether this process is run by `live`."""
+    return _alive
+
+
 def live(main: Callable[[], None]) -> None:
     """Run `main`; in each fork that comes of it, run what the fork is to be, and exit as Python does."""
     global _alive  # noqa: PLW0603 - of the process

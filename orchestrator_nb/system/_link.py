@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator_nb.core.ports import Command, Exit
+from orchestrator_nb.core.commands import Command, Exit
 from orchestrator_nb.errors import AgentError
 from orchestrator_nb.system import _cgroup, processes
 from orchestrator_nb.system._process import Preloaded, SupervisedProcess
@@ -120,6 +120,8 @@ class Link:
         if command.preload is not None:
             refused = {name: self.refused[name] for name in command.preload if name in self.refused}
             process.preloaded = Preloaded(tuple(self.preloaded), refused)
+            told = process.preloaded.variables(command.env)
+            fields = [*fields, *(os.fsencode(f"{name}={value}") for name, value in told.items())]
         if self._idle:
             process.reaper = self._idle.pop()
         else:

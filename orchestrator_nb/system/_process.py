@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 from msgspec import structs
 
-from orchestrator_nb.core.ports import Command, Exit
+from orchestrator_nb.core.commands import Command, Exit
 from orchestrator_nb.system import processes
 from orchestrator_nb.system.processes import Identity
 from orchestrator_nb.system.reading import open_regular
@@ -27,6 +28,8 @@ CHUNK = 1 << 18
 #: The exit of a process that was killed with its reaper: because that was wanted, and because someone else did.
 GONE = Exit(-signal.SIGKILL, "cancelled")
 LOST = Exit(-signal.SIGKILL, "supervisor_lost")
+#: Environment variable by which a fork knows what it does not have: a JSON object of modules and reasons.
+NOT_PRELOADED = "ORCH_NOT_PRELOADED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class Preloaded:
         """For people: ``fork; not preloaded: polars (starts threads)``."""
         refused = ", ".join(f"{name} ({reason})" for name, reason in self.refused.items())
         return f"fork; not preloaded: {refused}" if refused else "fork"
+
+    def variables(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """What tells the process, beyond its `environment`, which may be that of another fork, what is refused."""
+        return {NOT_PRELOADED: json.dumps(dict(self.refused))} if self.refused or NOT_PRELOADED in environment else {}
 
 
 class SupervisedProcess:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from orchestrator_nb.core.ports import Command
+from orchestrator_nb.core.commands import Command
 from orchestrator_nb.errors import AgentError
 from orchestrator_nb.system._link import LINUX, Interpreter, Link
-from orchestrator_nb.system._process import Preloaded
+from orchestrator_nb.system._process import NOT_PRELOADED, Preloaded
 
-__all__ = ["CannotFork", "Preloaded", "WarmLinks", "obstacle"]
+__all__ = ["NOT_PRELOADED", "CannotFork", "Preloaded", "WarmLinks", "obstacle"]
 
 PROGRAM = Path(__file__).with_name("_warm_main.py")
 #: Preloaded supervisors that are kept although nothing of them runs.

@@ -16,7 +16,7 @@ import os
 from types import TracebackType
 from typing import Self
 
-from orchestrator_nb.core.ports import Command
+from orchestrator_nb.core.commands import Command
 from orchestrator_nb.errors import AgentError
 from orchestrator_nb.system import _cgroup
 from orchestrator_nb.system._link import LINUX, Link

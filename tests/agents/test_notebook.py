@@ -145,6 +145,29 @@ def test_a_path_is_relative_to_the_plan_then_to_the_notebook(tmp_path: Path) -> 
     assert f"tried {' and '.join(tried)}" in lab.fail(**task).error
 
 
+def test_what_the_fork_does_not_have_is_named_in_the_log_and_in_the_notebook(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    cell = "import os\ntry:\n    import no_such_library\nexcept ImportError:\n    pass\n"
+    save(lab.base / "book.ipynb", code(cell), code("[name for name in os.environ if 'PRELOADED' in name]", "result"))
+    execution = lab.run(notebook="book.ipynb")
+    executed = json.loads(lab.read(execution.outputs[0].path))
+    kernel = executed["metadata"]["orchestrator"]["kernel"]
+    assert (kernel["mode"], kernel["not_preloaded"]) == ("fork", {"no_such_library": "is not installed"})
+    assert b"not preloaded: no_such_library (is not installed)" in lab.read("attempts/T-01/1/log")
+    assert execution.outcome.value == []  # type: ignore[union-attr]
+
+
+def test_papermill_does_not_call_checked_parameters_unknown(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    cell = "from typing import Literal\nmodel: Literal['a', 'b'] = 'a'\nrate: float | None = None  # a = b\n"
+    save(lab.base / "book.ipynb", code(cell, "parameters"), code("[model, rate]", "result"))
+    assert lab.succeed(notebook="book.ipynb", parameters={"model": "b", "rate": 0.5}) == ["b", 0.5]
+    log = lab.read("attempts/T-01/1/log")
+    assert b"kernel: " in log
+    assert b"Passed unknown" not in log
+    assert b"Unable to parse" not in log
+
+
 def test_the_notebook_gets_values_of_the_types_that_it_says(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     cell = (

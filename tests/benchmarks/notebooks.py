@@ -58,7 +58,7 @@ def child(directory: Path, *arguments: str) -> tuple[float, float]:
     return cpu, time.perf_counter() - began
 
 
-def execute(path: Path, engine: str, **parameters: Any) -> None:
+def execute(path: Path, engine: str, executed: Path | None = None, **parameters: Any) -> None:
     """Execute a notebook in this process."""
     import papermill
     from papermill.engines import papermill_engines
@@ -66,9 +66,8 @@ def execute(path: Path, engine: str, **parameters: Any) -> None:
     from orchestrator_nb.kernels.engine import OrchestratorEngine
 
     papermill_engines.register("orchestrator", OrchestratorEngine)
-    papermill.execute_notebook(
-        str(path), str(path.with_suffix(f".{engine}.ipynb")), parameters, engine_name=engine, progress_bar=False
-    )
+    executed = executed or path.with_suffix(f".{engine}.ipynb")
+    papermill.execute_notebook(str(path), str(executed), parameters, engine_name=engine, progress_bar=False)
 
 
 def same(directory: Path, engine: str, size: int) -> float:

@@ -127,3 +127,30 @@ def test_the_help_names_every_option(call: Call) -> None:
     assert told.code == 0
     for option in ("--grid", "--from", "--raw", "--resume", "--max-failures", "--cell-timeout", "--memory", "--name"):
         assert option in told.out
+
+
+def test_b5_a_run_that_hangs_ends_with_its_time_and_the_others_go_on(tmp_path: Path) -> None:
+    """The kernel ignores what asks it to end, and so does what it started."""
+    hangs = (
+        "import os, pathlib, signal, subprocess, time\n"
+        "if x == 1:\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    child = subprocess.Popen(['sh', '-c', 'trap \"\" TERM; sleep 600'])\n"
+        "    pathlib.Path('pids').write_text(f'{os.getpid()} {child.pid}')\n"
+        "    while True:\n"
+        "        try:\n"
+        "            time.sleep(600)\n"
+        "        except KeyboardInterrupt:\n"
+        "            pass\n"
+    )
+    save(tmp_path / "hang.ipynb", ("x = 0", "parameters"), "print('so far')", hangs)
+    done = orchestrate(
+        "batch", "hang.ipynb", "--grid", "x=1..2", "--timeout", "15", "--jobs", "1", "-o", "out", cwd=tmp_path
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    first, second = rows_of(tmp_path / "out")
+    assert (first["status"], second["status"]) == ("failed", "completed")
+    assert first["error"] == "Task Timeout: Agent exceeded 15s"
+    assert "so far" in (tmp_path / "out" / "x_1.ipynb").read_text()
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 15)

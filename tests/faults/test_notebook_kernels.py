@@ -8,11 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import psutil
@@ -20,17 +17,11 @@ import pytest
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 from tests.kernels.books import notebook, run, text
+from tests.kernels.waiting import wait_for
 from tests.live_kernels import REPOSITORY
 
 MODES = ["cold", "fork"]
 PID = "import os\nopen('pid.tmp', 'w').write(str(os.getpid())); os.rename('pid.tmp', 'pid')\n"
-
-
-def wait_for(true: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def kernels() -> set[int]:
@@ -85,6 +76,40 @@ def test_F7_a_kernel_killed_while_it_is_idle(mode: str, tmp_path: Path) -> None:
     cells = ("import os, threading\nthreading.Timer(0.01, os._exit, (1,)).start()", "import time; time.sleep(60)")
     with pytest.raises(DeadKernelError):
         run(tmp_path, *cells, mode=mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_F7_a_kernel_killed_while_its_notebook_is_saved(mode: str, tmp_path: Path) -> None:
+    """The file is a pipe, and the notebook larger than what a pipe holds: who saves it waits for its reader."""
+    pipe = tmp_path / "book.out.ipynb"
+    os.mkfifo(pipe)
+    saved: list[bytes] = []
+    killed, over = threading.Event(), threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            with pipe.open("rb") as file:
+                head = file.read(4000)
+                if b'"status": "completed"' in head and not killed.is_set():
+                    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+                    killed.set()
+                saved.append(head + file.read())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with pytest.raises(DeadKernelError):
+            run(tmp_path, PID + "print(200_000 * 'x')", "import time; time.sleep(60)", mode=mode, cwd=tmp_path)
+    finally:
+        over.set()
+        while reader.is_alive():
+            with suppress(OSError):  # nobody reads it just now
+                os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            reader.join(0.01)
+    assert killed.is_set()
+    last = nbformat.reads([whole for whole in saved if whole][-1].decode(), 4)
+    assert text(last.cells[0]) == 200_000 * "x" + "\n"
+    assert text(last.cells[1]) == ""
 
 
 @pytest.mark.parametrize("mode", MODES)

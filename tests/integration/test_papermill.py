@@ -16,7 +16,7 @@ import pytest
 from tests.kernels.books import notebook, text
 from tests.live_kernels import REPOSITORY
 
-ENTRY = "[papermill.engine]\norchestrator = orchestrator_nb.kernels.engine:OrchestratorEngine\n"
+ENTRY = "[papermill.engine]\norchestrator = orchestrator_nb.kernels.entry:engine\n"
 #: Makes ours the engine that papermill takes when nobody names one.
 PLUGIN = """
 from papermill.engines import papermill_engines

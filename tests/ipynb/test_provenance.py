@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -196,3 +198,31 @@ def test_a_notebook_that_records_nothing_gives_no_reasons() -> None:
     bare: dict[str, Any] = {"cells": [], "metadata": {"orchestrator": "odd"}}
     assert provenance_of(bare) == {}
     assert reasons(bare, bare) == []
+
+
+def test_a_pipe_has_no_hash_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert file_hash(tmp_path / "pipe") is None
+
+
+def test_what_is_installed_later_is_in_the_next_lock(tmp_path: Path) -> None:
+    """The lock of a directory is kept as long as nothing is installed into it."""
+    (tmp_path / "one-1.0.dist-info").mkdir()
+    assert packages([str(tmp_path)]) == ["one==1.0"]
+    before = tmp_path.stat().st_mtime_ns
+    (tmp_path / "Other_Thing-2.0.dist-info").mkdir()
+    os.utime(tmp_path, ns=(before + 1, before + 1))  # however coarse the clock of the file system is
+    assert packages([str(tmp_path)]) == ["one==1.0", "other-thing==2.0"]
+    assert packages([str(tmp_path / "none")]) == []
+
+
+def test_a_notebook_that_is_no_local_file_is_recorded_in_words(given: Circumstances) -> None:
+    decided = provenance(replace(given, notebook="s3://bucket/book.ipynb", kernel_name="other"))
+    assert decided["notebook"] == {"path": "s3://bucket/book.ipynb", "sha256": None, "why": "it is no local file"}
+    assert (decided["git"], decided["kernel_name"]) == (None, "other")
+    assert "kernel_name" not in provenance(given)
+
+
+def test_an_interpreter_that_is_not_known_is_no_reason(given: Circumstances) -> None:
+    known = provenance(given)
+    assert reasons(notebook(known), notebook({**known, "interpreter": None})) == []

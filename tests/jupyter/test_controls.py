@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 
+from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import CommandRefused
 from orchestrator_nb.jupyter.controls import LOOKS, Controls, objection
 from orchestrator_nb.jupyter.subject import SessionSubject
 from orchestrator_nb.jupyter.updates import updates
 from orchestrator_nb.jupyter.view import View, view_of
-from orchestrator_nb.runtime.loop import library_loop
 from orchestrator_nb.runtime.orchestrator import Orchestrator
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
 from orchestrator_nb.storage.settings import Settings
+from orchestrator_nb.system.loop import library_loop
+from tests.headless.books import save
 from tests.runtime.waiting import plan, statuses, until
 
 
@@ -55,6 +57,12 @@ def view_for(shown: Run | Session) -> View:
 
 def can_be_clicked(controls: Controls) -> set[str]:
     return {verb for verb, button in controls.buttons.items() if not button.disabled}
+
+
+def choices(controls: Controls) -> list[str]:
+    """What may be answered to the question that is asked."""
+    assert controls.confirmation is not None
+    return [button.description for button in (*controls.confirmation.yes, controls.confirmation.no)]
 
 
 def drawn() -> None:
@@ -180,16 +188,40 @@ def test_halt_asks_first_with_the_number_of_running_tasks(long_run: Run) -> None
     until(lambda: controls.confirmation is not None)
     assert controls.confirmation is not None
     assert "End 1 running task now?" in controls.confirmation.question.value
-    assert [controls.confirmation.yes.description, controls.confirmation.no.description] == ["Halt now", "Keep running"]
+    assert choices(controls) == ["Halt now", "Keep running"]
     controls.confirmation.no.click()
     until(lambda: controls.confirmation is None)
     assert controls.asking.children == ()
     assert long_run.status == "running"
     controls.buttons["halt"].click()
     until(lambda: controls.confirmation is not None)
-    controls.confirmation.yes.click()
+    controls.confirmation.yes[0].click()
     assert long_run.wait(10).status == "halted"
     until(lambda: can_be_clicked(controls) == {"resume"})
+
+
+def test_a_notebook_whose_kernel_is_kept_can_go_on_from_the_failed_cell(
+    orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    book, once = tmp_path / "book.ipynb", f"open({str(tmp_path / 'once')!r}, 'a').write('x')"
+    save(book, once, "state = [].pop()", ("state", "result"))
+    spec = {"id": "T", "notebook": str(book), "keep_kernel_on_error": "1h"}
+    run = orchestrator.run(Plan.model_validate({"tasks": [spec]}))
+    until(lambda: run.waits, 60)
+    view = view_for(run)
+    controls = view.controls
+    panel = view.progress
+    until(lambda: panel.notes is not None and "1 kernel of failed notebooks kept" in panel.notes.value)
+    view.select("T")
+    until(lambda: "T" in controls.buttons["retry"].tooltip)
+    controls.buttons["retry"].click()
+    until(lambda: controls.confirmation is not None)
+    assert choices(controls) == ["From the failed cell", "Run it whole", "Not now"]
+    save(book, once, "state = [7].pop()", ("state", "result"))
+    assert controls.confirmation is not None
+    controls.confirmation.yes[0].click()
+    assert run.wait(60).status == "completed"
+    assert (run.results["T"], (tmp_path / "once").read_text()) == (7, "x")
 
 
 def test_what_was_to_be_confirmed_goes_when_it_makes_no_sense_any_more(long_run: Run) -> None:
@@ -282,10 +314,10 @@ def test_a_changed_plan_is_shown_before_it_is_taken(tmp_path: Path, orchestrator
     assert "The plan has changed" in controls.told.value
     file.write_text("tasks:\n  - {id: a, command: 'echo c'}\n  - {id: b, command: 'true', dependencies: [a]}\n")
     until(lambda: not controls.buttons["resume"].disabled)
-    controls.confirmation.yes.click()  # it has changed again since: what was agreed to is not what would be run
+    controls.confirmation.yes[0].click()  # it has changed again since: what was agreed to is not what would be run
     until(lambda: controls.confirmation is not None and "echo c" in controls.confirmation.question.value)
     until(lambda: not controls.buttons["resume"].disabled)
-    controls.confirmation.yes.click()
+    controls.confirmation.yes[0].click()
     until(lambda: view.subject.status == "completed")
     assert view.subject.result_of(_task(view, "a")) == "c"
 

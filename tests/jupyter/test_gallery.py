@@ -75,6 +75,17 @@ def test_headless_the_cell_waits_and_keeps_the_gallery(kernel: Kernel) -> None:
     assert "2 of 2 tasks ended" in str(done.bundles[0]["text/plain"])
 
 
+def test_headless_a_cell_waits_for_kept_kernels_and_says_so(kernel: Kernel) -> None:
+    """As `orchestrate batch` does: who is asked to mend the notebook does that elsewhere."""
+    call = "batch('sweep.ipynb', grid={'x': '1..2'}, params={'fail_at': 1}, output='kept', keep_kernel_on_error=3)"
+    done = kernel.run(f"from orchestrator_nb import batch\nb = {call}\nprint(b.status)", allow_stdin=False)
+    assert done.error == ""
+    assert "1 kernel of failed notebooks kept" in done.stdout
+    assert done.stdout.rstrip().endswith("failed")
+    shown = [bundle for bundle in done.bundles if "index.html" in bundle.get("text/html", "")]
+    assert len(shown) == 1
+
+
 def test_a_batch_that_is_over_shows_its_gallery_at_once(kernel: Kernel) -> None:
     kernel.run(f"{BATCH.replace('OUT', 'over')}\nb.wait()")
     shown = kernel.run("b")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 from jupyter_client.manager import AsyncKernelManager, KernelManager
 from nbclient.exceptions import CellTimeoutError
@@ -17,6 +21,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from orchestrator_nb.errors import AgentError
 from tests.kernels.books import execute, notebook, run, text
+from tests.kernels.waiting import wait_for
+from tests.live_kernels import REPOSITORY
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow.*:DeprecationWarning", "ignore::ResourceWarning")
 
@@ -37,8 +43,12 @@ CELLS = [
     "import helper\nhelper.double(21)",
     "import asyncio\nawait asyncio.sleep(0.01)\nasync def f():\n    return 'awaited'\nawait f()",
     "subprocess.run(['echo', 'sub'], capture_output=True, text=True).stdout",
-    "import time\nos.system('echo system'); time.sleep(0.5)",  # a thread of ipykernel reads what goes past Python
-    "import threading\nt = threading.Thread(target=lambda: print('thread')); t.start(); t.join()",
+    # what goes past Python is read by a thread of ipykernel
+    "import threading\ndef until_read(words, act):\n    read, write = threading.Event(), sys.stdout.write\n"
+    "    def note(text):\n        written = write(text)\n        if words in text:\n            read.set()\n"
+    "        return written\n    sys.stdout.write = note\n    act(); read.wait(30)\n    del sys.stdout.write",
+    "until_read('system', lambda: os.system('echo system'))",
+    "t = threading.Thread(target=lambda: print('thread')); t.start(); t.join()",
     "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(3) as pool:\n"
     "    print(list(pool.map(abs, [-1, -2])))",
     "import multiprocessing as mp\nwith mp.get_context('fork').Pool(2) as pool:\n    print(pool.map(abs, [-3, -4]))",
@@ -60,7 +70,8 @@ CELLS = [
     ("def broken():\n    return 1 / 0\nbroken()", "raises-exception"),
     ("print(", "raises-exception"),
     ("never = 1", "skip-execution"),
-    "sys.stdout.write('no newline'); sys.stdout.flush(); os.write(1, b'by descriptor\\n'); time.sleep(0.5)",
+    "sys.stdout.write('no newline'); sys.stdout.flush()\n"
+    "until_read('by descriptor', lambda: os.write(1, b'by descriptor\\n'))",
     "%config InlineBackend.figure_format = 'svg'\nplt.plot([1]);",
     "sys.exit(0)",
 ]
@@ -225,13 +236,54 @@ def test_a_mode_that_does_not_exist_is_refused(tmp_path: Path, monkeypatch: pyte
         run(tmp_path, "1", mode=None, engine_name="orchestrator")
 
 
-def test_auto_is_cold_first_and_then_forks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_forks_and_the_second_fork_has_the_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_VARIABLE", "of this test only")  # so it is another kind of kernel
-    kernels = [run(tmp_path, "1", mode="auto").metadata.orchestrator.kernel for _ in range(2)]
-    assert kernels == [
-        {"mode": "cold", "why": "the first notebook of its kind in this process"},
-        {"mode": "fork", "why": "not the first notebook in this process"},
+    cell = "import sys\nprint('wsgiref' in sys.modules)\nimport wsgiref"
+    executed = [run(tmp_path, cell, mode="auto") for _ in range(2)]
+    assert [notebook.metadata.orchestrator.kernel for notebook in executed] == [
+        {"mode": "fork", "why": "the first notebook of its kind in this process: without its imports"},
+        {"mode": "fork", "why": "a kernel of this environment"},
     ]
+    assert [text(notebook.cells[0]) for notebook in executed] == ["False\n", "True\n"]
+
+
+COMMAND = """
+from papermill.cli import papermill
+from papermill.engines import papermill_engines
+from orchestrator_nb.kernels.engine import OrchestratorEngine
+papermill_engines.register("orchestrator", OrchestratorEngine)
+papermill()
+"""
+
+
+def test_the_one_kernel_of_papermills_command_is_started(tmp_path: Path) -> None:
+    book, out = notebook(tmp_path / "book.ipynb", "1"), tmp_path / "out.ipynb"
+    subprocess.run([sys.executable, "-c", COMMAND, book, out, "--engine", "orchestrator"], check=True, cwd=REPOSITORY)
+    kernel = nbformat.read(out, 4).metadata.orchestrator.kernel
+    assert kernel == {"mode": "cold", "why": "the one notebook of papermill's command"}
+
+
+ONE = """
+import sys
+from pathlib import Path
+from tests.kernels.books import execute
+print(execute(Path(sys.argv[1]), "auto").metadata.orchestrator.kernel.mode)
+"""
+
+
+def test_a_process_with_one_forked_kernel_leaves_nothing(tmp_path: Path) -> None:
+    cell = "import os, psutil\nprint(*(p.pid for p in psutil.Process().parents()[:4]), os.getpid())"
+    book = notebook(tmp_path / "book.ipynb", cell)
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    program = [sys.executable, "-c", ONE, book]
+    owner = subprocess.Popen(program, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    said, _ = owner.communicate()
+    assert (owner.returncode, said) == (0, "fork\n")
+    pids = [int(pid) for pid in text(nbformat.read(tmp_path / "book.out.ipynb", 4).cells[0]).split()]
+    assert owner.pid in pids
+    ours = {*pids[: pids.index(owner.pid)], pids[-1]}  # reaper, preloaded interpreter, kernel
+    wait_for(lambda: not any(map(psutil.pid_exists, ours)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["book.ipynb", "book.out.ipynb"]
 
 
 def test_output_beyond_the_limit_is_left_out_and_that_is_said(tmp_path: Path) -> None:

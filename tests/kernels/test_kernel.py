@@ -7,17 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
 import pytest
+from ipykernel.kernelapp import IPKernelApp
 from nbclient.exceptions import DeadKernelError
 
 from orchestrator_nb.kernels import modes
+from orchestrator_nb.kernels._kernel import read_arguments, usual
+from orchestrator_nb.kernels._sending import KNOWN
 from orchestrator_nb.kernels.preload import BASE
 from tests.kernels.books import notebook, run, text
+from tests.kernels.waiting import wait_for
 from tests.live_kernels import REPOSITORY
 
 
@@ -58,13 +61,6 @@ def test_trap_3_A4_kernels_end_when_their_owner_is_killed(tmp_path: Path) -> Non
     owner.wait()
     _, alive = psutil.wait_procs(processes, timeout=10)
     assert alive == []
-
-
-def wait_for(true: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("death", ["os._exit(3)", "os.kill(os.getpid(), 9)"])
@@ -144,3 +140,78 @@ def test_the_sockets_are_for_this_user_only(tmp_path: Path) -> None:
     shown, folder = values(tmp_path, source)
     assert shown == [0o700, 0o600]
     assert not Path(folder).exists()
+
+
+def test_the_engine_is_imported_without_what_only_plans_need() -> None:
+    """One notebook by papermill's command must not cost more than by papermill alone: pydantic's models take 0.1 s."""
+    program = "import sys, orchestrator_nb.kernels.engine\nprint('orchestrator_nb.core.models' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout == "False\n"
+
+
+def test_ipykernel_is_the_one_whose_wake_ups_are_known() -> None:
+    """With another one `wake_seldom` does nothing, and each cell costs more: look at what has changed, then here."""
+    assert [method.__qualname__ for method, names in KNOWN.items() if method.__code__.co_names != names] == []
+
+
+def test_the_debugger_is_told_the_files_of_all_modules(tmp_path: Path) -> None:
+    source = (
+        "import sys\nknown = get_ipython().kernel._kernel_modules\n"
+        "[name for name, module in list(sys.modules.items()) if name.startswith(('zmq', 'traitlets', 'IPython'))"
+        " and getattr(module, '__file__', None) and module.__file__ not in known], len(known) > 500"
+    )
+    assert values(tmp_path, source) == ([], True)
+
+
+def test_all_that_is_said_comes_in_order(tmp_path: Path) -> None:
+    """The sending thread is woken once for all that waits."""
+    source = (
+        "import sys, threading\nfrom IPython.display import display\n"
+        "def say():\n    for number in range(300): print('x', flush=number % 3 == 0)\n"
+        "threads = [threading.Thread(target=say) for _ in range(3)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "print('one'); display(2); print('three', file=sys.stderr); display(4); print('five')"
+    )
+    shown = text(run(tmp_path, source, mode="fork").cells[0])
+    assert shown.count("x") == 900
+    assert "".join(shown.replace("x", "").split()) == "one2three4five"
+
+
+FILE = ("-f", "/there/kernel.json")
+HISTORY, LINES = "--HistoryManager.hist_file=:memory:", "--IPKernelApp.exec_lines="
+
+
+@pytest.mark.parametrize(
+    ("words", "is_usual"),
+    [
+        ([*FILE, HISTORY], True),
+        ([*FILE, f"{LINES}import random\nrandom.seed(1); x = 'a=b'", HISTORY], True),
+        ([*FILE, f"{LINES}a", f"{LINES}b"], False),
+        (["-f", "relative.json"], False),
+        ([*FILE, "--debug", HISTORY], False),
+        ([*FILE, "--Session.username=me"], False),
+    ],
+)
+def test_arguments_are_read_as_traitlets_reads_them(words: list[str], is_usual: bool) -> None:
+    theirs, ours = IPKernelApp(parent_handle=1), IPKernelApp(parent_handle=1)
+    theirs.parse_command_line(words)
+    read_arguments(ours, words)
+    assert (usual(ours, words) is not None) == is_usual
+    for name in ("argv", "extra_args", "cli_config", "config", "connection_file", "exec_lines", "log_level"):
+        assert repr(getattr(ours, name)) == repr(getattr(theirs, name)), name
+        assert type(getattr(ours, name)) is type(getattr(theirs, name))
+
+
+def test_a_kernel_is_configured_as_one_that_was_started(tmp_path: Path) -> None:
+    source = (
+        "from ipykernel.kernelapp import IPKernelApp\napp = IPKernelApp.instance()\n"
+        "config = {name: dict(section) for name, section in app.config.items()}\n"
+        "del config['IPKernelApp']['connection_file']\n"
+        "repr(config), app.extra_args, len(app.argv), app.argv[2:], app.parse_command_line.__name__"
+    )
+    forked, started = (
+        text(run(tmp_path, source, mode=mode, extra_arguments=[f"{LINES}x = 1"]).cells[0]) for mode in ("fork", "cold")
+    )
+    assert forked == started
+    assert "x = 1" in forked

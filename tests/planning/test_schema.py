@@ -24,6 +24,7 @@ GOOD: list[dict[str, Any]] = [
     {"params": {"a": None, "b": 1, "c": [1], "d": {"type": "path"}}, "merge": "concatenate"},
     {"tasks": [{"id": "a", "retry": 3, "result": "sarif", "inputs": ["a", "a"], "dependencies": ["b", {"task": "c"}]}]},
     {"tasks": [{"id": "a", "retry": 3.0, "timeout": 1, "priority": None, "fallback": {"command": "x"}}]},
+    *[{"tasks": [{"id": "a", "keep_kernel_on_error": kept}]} for kept in (60, 0.5, "90", "1h", "1d1.5h30m5s", "0h1s")],
 ]
 BAD: list[dict[str, Any]] = [
     {"tasks": [{"id": "../a"}]},
@@ -36,6 +37,10 @@ BAD: list[dict[str, Any]] = [
     {"tasks": [{"id": "a", "retry": True}]},
     {"tasks": [{"id": "a", "retry": 0}]},
     {"tasks": [{"id": "a", "timeout": "60"}]},
+    *[
+        {"tasks": [{"id": "a", "keep_kernel_on_error": kept}]}
+        for kept in (0, -1, 1e9, True, "", "0s", "1 h", "1H", "1x", "1h\n", "5m1h", "1000h", "-1s")
+    ],
     {"tasks": [{"id": "a", "outputs": ["../x"]}]},
     {"tasks": [{"id": "a", "outputs": ["x\n"]}]},
     {"tasks": [{"id": "a", "inputs": {"a b": "x"}}]},

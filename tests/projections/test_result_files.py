@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator_nb.projections.result_files import decode_result, json_markdown, result_file
+from orchestrator_nb.core.models import Task
+from orchestrator_nb.core.tasks import TaskState
+from orchestrator_nb.projections.result_files import decode_result, is_printed, json_markdown, result_file
 
 REPORT = {
     "summary": "Two things.",
@@ -67,3 +69,20 @@ def test_no_value_is_too_large_or_too_deep_to_be_shown() -> None:
     while deep:  # or taking it apart would be too deep for the interpreter
         deep = deep.pop()
     assert json_markdown([10**40]) == f"```json\n[\n  {10**40}\n]\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("work", "format_", "printed"),
+    [
+        ({"command": "ls"}, "text", True),
+        ({"command": "ls"}, "json", False),
+        ({"command": "ls", "result": {"source": "out.MD"}}, "text", False),
+        ({"command": "ls", "result": {"source": "out.txt"}}, "text", True),
+        ({"notebook": "n.ipynb"}, "", True),
+        ({"function": "a:b"}, "text", False),
+    ],
+)
+def test_what_programs_print_is_no_markdown(work: dict[str, Any], format_: str, printed: bool) -> None:
+    task = TaskState("t", 0, 1)
+    task.format = format_
+    assert is_printed(Task.model_validate({"id": "t", **work}), task) is printed

@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from orchestrator_nb.system import _proc, processes
+from orchestrator_nb.system.forking import as_meant, obstacle_here, single_threaded
+from orchestrator_nb.system.preloading import NOT_PRELOADED
 from orchestrator_nb.system.supervisor import Supervisor
 from tests.system.coordinator import descriptors
 from tests.system.forks import program, run, supervised
@@ -112,7 +114,7 @@ def test_a_killed_preloaded_supervisor_is_replaced(lab: Lab) -> None:
 
 NESTED = """
     import os, sys, threading
-    from orchestrator_nb.system._forking import fork_python
+    from orchestrator_nb.system.forking import fork_python
 
     if sys.argv[1:] == ["inner"]:
         print("inner", __name__, sys.argv, os.environ["DEPTH"], os.getcwd(), os.listdir("/proc/self/fd"), flush=True)
@@ -140,5 +142,42 @@ def test_a_fork_can_fork_as_long_as_it_has_one_thread(lab: Lab) -> None:
         assert refusal.startswith("This process has 2 threads")
         cold = await run(supervisor, msgspec.structs.replace(command, preload=None))
         assert "Only a program that was itself forked" in cold[1]
+
+    supervised(lab, work)
+
+
+@pytest.mark.parametrize("meant", [{}, {"OPENBLAS_NUM_THREADS": "4"}, {"NUMEXPR_NUM_THREADS": "", "PATH": "/bin"}])
+def test_what_a_program_forks_has_the_environment_that_was_meant(meant: dict[str, str]) -> None:
+    environment = {"LEVEL": "1", **meant}
+    replaced = single_threaded(environment)
+    assert (replaced["OPENBLAS_NUM_THREADS"], replaced["NUMEXPR_NUM_THREADS"], replaced["LEVEL"]) == ("1", "1", "1")
+    assert as_meant(replaced) == environment
+
+
+def test_an_ordinary_process_cannot_fork_and_says_why(lab: Lab) -> None:
+    assert obstacle_here() == "its process is not a fork of a preloaded interpreter"
+
+    async def work(supervisor: Supervisor) -> None:
+        source = """
+            import threading
+            from orchestrator_nb.system.forking import obstacle_here
+            print([obstacle_here()])
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+            print([obstacle_here()], flush=True)
+        """
+        command = program(lab, source, env={"PYTHONPATH": str(ROOT)})
+        assert await run(supervisor, command) == (0, "['']\n['its process has 2 threads']\n")
+
+    supervised(lab, work)
+
+
+def test_a_fork_is_told_what_it_does_not_have(lab: Lab) -> None:
+    async def work(supervisor: Supervisor) -> None:
+        show = f"import os; print(os.environ.get('{NOT_PRELOADED}'))"
+        assert await run(supervisor, program(lab, show)) == (0, "None\n")
+        lacks = program(lab, show, preload=("json", "no_such_module"))
+        assert await run(supervisor, lacks) == (0, '{"no_such_module": "is not installed"}\n')
+        of_another_fork = program(lab, show, env={NOT_PRELOADED: '{"old": "is not installed"}'})
+        assert await run(supervisor, of_another_fork) == (0, "{}\n")
 
     supervised(lab, work)

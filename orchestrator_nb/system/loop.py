@@ -1,4 +1,4 @@
-"""One asyncio loop in one helper thread per process, on which every run lives (DESIGN 4 "Loop").
+"""One asyncio loop in one helper thread per process, on which every run and its supervisor live (DESIGN 4 "Loop").
 
 The thread starts with the first run, not at import, and is a daemon: it never keeps an interpreter alive. Callers in
 any thread, with or without a loop of their own, hand coroutines to it and wait for futures.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import functools
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
-
-from orchestrator_nb.agents.threads import in_thread
 
 T = TypeVar("T")
 
@@ -45,12 +42,6 @@ def _serve(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
 def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     """Run `coroutine` on the library's loop; the future may be waited for in any other thread."""
     return asyncio.run_coroutine_threadsafe(coroutine, library_loop())
-
-
-async def in_daemon_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Call a blocking function in a thread that neither keeps the interpreter alive nor ends with its exit handlers."""
-    result: T = await in_thread(functools.partial(function, *arguments), {})
-    return result
 
 
 def on_library_loop() -> bool:

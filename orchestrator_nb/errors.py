@@ -14,10 +14,15 @@
     ├── StorageError           the disk said no (full, read-only, I/O error)
     ├── UnsafePath             a path that leaves its root, or is no regular file
     ├── AgentError             an agent that cannot do what it was asked
-    │   └── UnknownAgent
+    │   ├── UnknownAgent
+    │   └── CapabilityError    an option that this agent's program cannot honour
     ├── RunError               a run that did not end as asked
     │   ├── RunNotFinished
     │   └── RunFailed
+    ├── WorktreeError          the place where an agent writes cannot be made, read, merged or removed
+    │   ├── GitUnusable        there is no git, it is too old, or it failed
+    │   ├── UnsupportedRepository  a kind of repository or checkout that cannot be worked in
+    │   └── WorkNotKept        removing the place would lose work
     ├── CommandRefused         a verb that makes no sense now (approve twice, retry a running task)
     └── SettingsError          a settings file or variable that cannot be read
 
@@ -100,6 +105,10 @@ class UnknownAgent(AgentError):  # noqa: N818
     """No agent of this name is registered."""
 
 
+class CapabilityError(AgentError):
+    """The agent's program cannot honour an option of the task."""
+
+
 class RunError(OrchestratorError):
     """The run did not end as asked."""
 
@@ -110,6 +119,22 @@ class RunNotFinished(RunError):  # noqa: N818
 
 class RunFailed(RunError):  # noqa: N818
     """The run ended without completing its tasks."""
+
+
+class WorktreeError(OrchestratorError):
+    """The place where an agent writes cannot be made, read, merged or removed."""
+
+
+class GitUnusable(WorktreeError):  # noqa: N818
+    """git is missing, too old, or failed."""
+
+
+class UnsupportedRepository(WorktreeError):  # noqa: N818
+    """Agents cannot work in a repository or checkout of this kind."""
+
+
+class WorkNotKept(WorktreeError):  # noqa: N818
+    """The place holds work that is nowhere else: it is not removed."""
 
 
 class CommandRefused(OrchestratorError):  # noqa: N818

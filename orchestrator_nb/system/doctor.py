@@ -44,6 +44,7 @@ def machine_facts(patience: float = 5.0) -> list[Fact]:
         _landlock,
         _bubblewrap,
         _user_namespaces,
+        _sandbox,
         _jupyter_kernels,
         _git,
         partial(_agent_cli, "claude"),
@@ -119,6 +120,20 @@ def _user_namespaces(patience: float) -> list[Fact]:
     allowed = _run([sys.executable, "-I", "-S", "-c", UNSHARE_USER], patience) is not None
     remedy = "bubblewrap needs them: sysctl kernel.unprivileged_userns_clone=1, or allow them in AppArmor."
     return [_either("user namespaces", "allowed" if allowed else "", "not allowed", remedy)]
+
+
+def _sandbox(_: float) -> list[Fact]:
+    from orchestrator_nb.system.sandbox.policy import Level
+    from orchestrator_nb.system.sandbox.probing import available
+
+    best = available()[0]
+    value = "; ".join((best.why, *best.facts))
+    if best.level is Level.BUBBLEWRAP:
+        return [Fact("sandbox", True, value)]
+    if best.level is Level.LANDLOCK:
+        remedy = f"Open in it: {'; '.join(best.open(network=False))}. Install bubblewrap, which contains all of this."
+        return [Fact("sandbox", False, value, remedy)]
+    return [Fact("sandbox", False, value, "Agents start with `sandbox: none` only. Install the package bubblewrap.")]
 
 
 def _jupyter_kernels(_: float) -> list[Fact]:

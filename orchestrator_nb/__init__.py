@@ -19,9 +19,12 @@ __version__ = "0.1.0.dev0"
 
 #: Where each public name lives.
 _PLACES = {
+    "AgentEvent": "orchestrator_nb.agents.coding.vocabulary",
+    "AgentState": "orchestrator_nb.runtime.workers",
     "Finding": "orchestrator_nb.core.reports",
     "Orchestrator": "orchestrator_nb.runtime.orchestrator",
     "OrchestratorError": "orchestrator_nb.errors",
+    "PermissionRecoveryEngine": "orchestrator_nb.agents.coding.recovery",
     "Plan": "orchestrator_nb.core.models",
     "PlanBuilder": "orchestrator_nb.planning.builder",
     "Report": "orchestrator_nb.core.reports",
@@ -29,6 +32,7 @@ _PLACES = {
     "Session": "orchestrator_nb.runtime.session",
     "Task": "orchestrator_nb.core.models",
     "TaskContext": "orchestrator_nb.agents.function",
+    "WorkerManager": "orchestrator_nb.runtime.workers",
     "allow_nested_loops": "orchestrator_nb.jupyter.nested",
     "batch": "orchestrator_nb.headless.batch",
     "compare": "orchestrator_nb.runtime.compare",
@@ -40,6 +44,8 @@ _PLACES = {
 }
 
 if TYPE_CHECKING:
+    from orchestrator_nb.agents.coding.recovery import PermissionRecoveryEngine
+    from orchestrator_nb.agents.coding.vocabulary import AgentEvent
     from orchestrator_nb.agents.function import TaskContext
     from orchestrator_nb.core.models import Plan, Task
     from orchestrator_nb.core.reports import Finding, Report
@@ -55,11 +61,15 @@ if TYPE_CHECKING:
     from orchestrator_nb.runtime.orchestrator import Orchestrator, orchestrate
     from orchestrator_nb.runtime.run import Run
     from orchestrator_nb.runtime.session import Session
+    from orchestrator_nb.runtime.workers import AgentState, WorkerManager
 
 __all__ = [
+    "AgentEvent",
+    "AgentState",
     "Finding",
     "Orchestrator",
     "OrchestratorError",
+    "PermissionRecoveryEngine",
     "Plan",
     "PlanBuilder",
     "Report",
@@ -67,6 +77,7 @@ __all__ = [
     "Session",
     "Task",
     "TaskContext",
+    "WorkerManager",
     "__version__",
     "allow_nested_loops",
     "batch",

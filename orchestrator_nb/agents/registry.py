@@ -2,13 +2,16 @@
 
 A kind is the name of a built-in agent, one that an installed package provides (entry-point group
 `orchestrator_nb.agents`), or the full path ``package.module:Class``. Nothing is imported before it is asked for.
+What is no agent itself but the description of a coding agent's program (`agents.coding.cli.CodingCli`, entry-point
+group `orchestrator_nb.coding_clis`) is run by a `CodingAgent`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from orchestrator_nb.core.ids import did_you_mean
 from orchestrator_nb.core.ports import Agent
@@ -16,9 +19,14 @@ from orchestrator_nb.errors import AgentError, UnknownAgent
 
 #: Entry points of this group, in any installed package, are agents: ``name = "package.module:Class"``.
 GROUP = "orchestrator_nb.agents"
+#: The same for the programs of coding agents.
+CLI_GROUP = "orchestrator_nb.coding_clis"
 
 BUILT_IN = {
+    "claude": "orchestrator_nb.agents.coding.claude:Claude",
+    "codex": "orchestrator_nb.agents.coding.codex:Codex",
     "function": "orchestrator_nb.agents.function:FunctionAgent",
+    "gemini": "orchestrator_nb.agents.coding.gemini:Gemini",
     "human": "orchestrator_nb.agents.human:HumanAgent",
     "none": "orchestrator_nb.agents.none:NoAgent",
     "notebook": "orchestrator_nb.agents.notebook:NotebookAgent",
@@ -26,7 +34,7 @@ BUILT_IN = {
     "simulated": "orchestrator_nb.agents.simulated:SimulatedAgent",
 }
 
-_LATER = ("claude", "codex", "gemini", "model")
+_LATER = ("model",)
 
 
 class Registry(Collection[str]):
@@ -51,7 +59,18 @@ class Registry(Collection[str]):
 
     def names(self) -> list[str]:
         """The names that a plan may use, sorted; full paths may be used beside them."""
-        return sorted({*self._agents, *BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+        return sorted({*self._agents, *BUILT_IN, *(point.name for point in _points())})
+
+    def patient(self, kinds: Iterable[str]) -> frozenset[str]:
+        """Those of these kinds that want what is transient to be tried again unasked; unknown ones are left out."""
+        wanted = set()
+        for kind in set(kinds):
+            try:
+                if getattr(self.get(kind), "patient", False):
+                    wanted.add(kind)
+            except AgentError:
+                continue
+        return frozenset(wanted)
 
     def __contains__(self, kind: object) -> bool:
         return kind in self._agents or kind in BUILT_IN or kind in self.names()
@@ -65,7 +84,7 @@ class Registry(Collection[str]):
     def _load(self, kind: str) -> Agent:
         if path := BUILT_IN.get(kind):
             return _agent_at(path, kind)
-        points = tuple(entry_points(group=GROUP, name=kind))
+        points = tuple(point for point in _points() if point.name == kind)
         if len({point.value for point in points}) > 1:
             packages = " and ".join(_package(point) for point in points)
             raise AgentError(f"agent '{kind}' is provided by {packages}: name the one you mean as package.module:Class")
@@ -84,15 +103,24 @@ class Registry(Collection[str]):
 def _agent_at(path: str, kind: str) -> Agent:
     module, _, name = path.partition(":")
     try:
-        target = import_module(module)
+        target: Any = import_module(module)
         for part in name.split("."):
             target = getattr(target, part)
         agent = target() if isinstance(target, type) else target
+        if callable(getattr(agent, "invocation", None)) and callable(getattr(agent, "parser", None)):
+            from orchestrator_nb.agents.coding.agent import CodingAgent
+
+            agent = CodingAgent(agent)
     except Exception as error:  # a package of others may raise anything
         raise AgentError(f"agent '{kind}' cannot be loaded from {path}: {type(error).__name__}: {error}") from error
     if not (callable(getattr(agent, "run", None)) and callable(getattr(agent, "preflight", None))):
         raise AgentError(f"agent '{kind}' at {path} has no methods `run` and `preflight`")
-    return agent
+    found: Agent = agent
+    return found
+
+
+def _points() -> list[EntryPoint]:
+    return [*entry_points(group=GROUP), *entry_points(group=CLI_GROUP)]
 
 
 def _package(point: EntryPoint) -> str:

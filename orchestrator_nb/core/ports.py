@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Protocol
 
@@ -48,6 +48,8 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     params: Mapping[str, Any] = {}
     #: Callables handed in by the process that runs the plan, by reference (`:name`).
     functions: Mapping[str, Callable[..., Any]] = {}
+    #: The ids of all tasks that a task depends on, directly or not; None: only what the task itself names is known.
+    ancestors: Callable[[str], Sequence[str]] | None = None
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +189,16 @@ class Agent(Protocol):
 
     def preflight(self, assignment: Assignment) -> str | None:
         """What would keep the work from starting (a missing binary, an unknown function), or None. No side effect."""
+
+
+class Finishing(Protocol):
+    """What an agent may have beside `Agent`'s methods: a say in what follows its work."""
+
+    def check_command(self, assignment: Assignment, command: Command) -> Command:
+        """How a check of the task is really started (in a sandbox, elsewhere). Blocking. Raises `AgentError`."""
+
+    async def finish(self, assignment: Assignment, services: Services, success: Success) -> Success | Failure:
+        """The last word when outputs are there and checks have passed, before anything is promoted."""
 
 
 class Execution(msgspec.Struct, frozen=True):

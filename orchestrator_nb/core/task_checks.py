@@ -21,9 +21,17 @@ CONTEXT_BUDGET = 3
 
 WORK_KEYS = ("prompt", "command", "function", "notebook")
 #: What the built-in agents cannot do without.
-_NEEDS = {"function": "function", "shell": "command", "notebook": "notebook", "human": "prompt"}
+_NEEDS = {
+    "claude": "prompt",
+    "codex": "prompt",
+    "function": "function",
+    "gemini": "prompt",
+    "human": "prompt",
+    "notebook": "notebook",
+    "shell": "command",
+}
 #: Agents that the design names and that this version does not have.
-_LATER = frozenset(["claude", "codex", "gemini", "model"])
+_LATER = frozenset(["model"])
 _FUNCTION = re.compile(r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 

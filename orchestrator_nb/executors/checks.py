@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator_nb.core.ports import Assignment, Command, Exit, Failure, Services
-from orchestrator_nb.errors import AgentError
+from orchestrator_nb.errors import AgentError, WorktreeError
 from orchestrator_nb.system.reading import read_ends
 
 _CANNOT_RUN = (126, 127)
 
 
-async def run_checks(assignment: Assignment, services: Services) -> Failure | None:
-    """Run them one after another in the directory of the outputs; the first that does not pass is the failure."""
+async def run_checks(
+    assignment: Assignment, services: Services, prepare: Callable[[Assignment, Command], Command] | None = None
+) -> Failure | None:
+    """Run them one after another in the directory of the outputs; the first that does not pass is the failure.
+
+    `prepare` may have them run otherwise (`core.ports.Finishing.check_command`).
+    """
     for number, check in enumerate(assignment.task.checks, start=1):
         argv = ("/bin/sh", "-c", check) if isinstance(check, str) else check
         text = check if isinstance(check, str) else shlex.join(check)
@@ -22,8 +28,10 @@ async def run_checks(assignment: Assignment, services: Services) -> Failure | No
         log = directory / f"check-{number}.log"
         command = Command(argv=argv, cwd=directory / "outputs", env=services.environment(), log=log)
         try:
+            if prepare is not None:
+                command = await asyncio.to_thread(prepare, assignment, command)
             process = await services.spawn(command)
-        except AgentError as error:
+        except (AgentError, WorktreeError) as error:
             return Failure(f"Check could not run, so it is unknown and not passed: {text}: {error}", "check")
         end = await process.wait()
         if end.code != 0 or end.reason != "exited":

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
+from typing import cast
 
 import msgspec
 
@@ -22,6 +23,7 @@ from orchestrator_nb.core.ports import (
     Checkpoint,
     Execution,
     Failure,
+    Finishing,
     Outcome,
     Spawner,
     Success,
@@ -116,9 +118,18 @@ class LocalExecutor:
 
     async def _attempt(self, assignment: Assignment, services: LocalServices) -> Outcome | _Passed:
         outcome = await self._outcome(assignment, services)
-        if type(outcome) is not Success or _is_plain(outcome, assignment):
+        if type(outcome) is not Success:
             return outcome
-        return await self._checked(outcome, assignment, services)
+        finishing = _finishing(self._agents(agent_kind(assignment.work)))
+        if _is_plain(outcome, assignment):
+            return await finishing.finish(assignment, services, outcome) if finishing else outcome
+        result = await self._checked(outcome, assignment, services, finishing)
+        if finishing is None or type(result) is not _Passed:
+            return result
+        finished_outcome = await finishing.finish(assignment, services, result.success)
+        if isinstance(finished_outcome, Failure):
+            return finished_outcome
+        return msgspec.structs.replace(result, success=finished_outcome)
 
     async def _outcome(self, assignment: Assignment, services: LocalServices) -> Outcome:
         """What the agent says; whatever it raises is a failure."""
@@ -143,7 +154,9 @@ class LocalExecutor:
             return Failure(f"agent '{kind}' returned {type(outcome).__name__}, which is no outcome")
         return outcome
 
-    async def _checked(self, success: Success, assignment: Assignment, services: LocalServices) -> Failure | _Passed:
+    async def _checked(
+        self, success: Success, assignment: Assignment, services: LocalServices, finishing: Finishing | None
+    ) -> Failure | _Passed:
         """Hold the success against what the task declares: outputs, result, checks."""
         task = assignment.task
         names = tuple(dict.fromkeys((*task.outputs, *success.outputs)))
@@ -159,7 +172,7 @@ class LocalExecutor:
         except AgentError as error:
             return _but(success, str(error), "result")
         if task.checks:
-            if failure := await run_checks(assignment, services):
+            if failure := await run_checks(assignment, services, finishing.check_command if finishing else None):
                 return failure
             outputs = await self._collected(assignment, names)  # a check may have changed them
             if outputs.faults:
@@ -172,6 +185,11 @@ class LocalExecutor:
         session = SessionDir(Path(assignment.run.directory))
         directory = f"{session.attempt(assignment.task.id, assignment.attempt)}/outputs"
         return await asyncio.to_thread(collect_outputs, session.root, directory, names, self._settings.output_cap)
+
+
+def _finishing(agent: Agent) -> Finishing | None:
+    """The agent, if it has a say after its work."""
+    return cast("Finishing", agent) if hasattr(agent, "finish") else None
 
 
 _NO_OUTPUTS = Outputs((), ())

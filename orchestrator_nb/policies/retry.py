@@ -9,8 +9,9 @@ from orchestrator_nb.core.tasks import TaskState
 
 #: S1: three attempts, 5 s x attempt between them.
 S1_SCHEDULE = Retry()
-#: Failures that trying again cannot mend: the request itself is wrong, or a person said no.
-PERMANENT = frozenset(["preflight", "rejected", "crash_loop", "invalid"])
+#: Failures that trying again cannot mend: the request itself is wrong, a person said no, or a coding agent lacks its
+#: login, the trust of its program or a permission, or was called in a way that this version of it does not know.
+PERMANENT = frozenset(["preflight", "rejected", "crash_loop", "invalid", "auth", "trust", "usage", "denied"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,13 @@ class Engine:
             cwd=Path(accepted.cwd),
             params=accepted.params,
             functions=self.functions,
+            ancestors=self._ancestors,
         )
+
+    def _ancestors(self, task_id: str) -> list[str]:
+        assert self.state.plan is not None
+        graph = self.state.plan.graph
+        return [graph.ids[node] for node in graph.ancestors(graph.index[task_id])]
 
     def release(self) -> None:
         """Give the session back without running it."""
@@ -167,7 +173,8 @@ class Engine:
         assert self.state.plan is not None
         supervisor = Supervisor(self.state.session, log_cap=self.settings.log_cap)
         context = self.context()
-        executor = LocalExecutor(Registry().get, supervisor, self._note, self.settings, keeper=self.keeper)
+        registry = Registry()
+        executor = LocalExecutor(registry.get, supervisor, self._note, self.settings, keeper=self.keeper)
         limits = Limits(max_parallel=jobs or self.state.plan.limits.max_parallel or self.settings.max_parallel)
         memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         self.admission = admission_for(self.state.plan, limits, os.cpu_count() or 1, memory_gb)
@@ -176,7 +183,7 @@ class Engine:
             Assigner(context, self.state, self.read),
             executor,
             self.admission,
-            RetryPolicy(),
+            RetryPolicy(registry.patient(task.kind for task in self.state.plan.tasks)),
             room_on_disk=self._room_on_disk,
             keeper=self.keeper,
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator_nb.agents.coding.agent import CodingAgent
 from orchestrator_nb.agents.none import NoAgent
 from orchestrator_nb.agents.registry import BUILT_IN, Registry
 from orchestrator_nb.agents.simulated import SimulatedAgent
@@ -27,14 +28,16 @@ broken = None
 """
 
 
-def install(site: Path, package: str, entry_points: dict[str, str], source: str = PACKAGE) -> None:
+def install(
+    site: Path, package: str, entry_points: dict[str, str], source: str = PACKAGE, group: str = "orchestrator_nb.agents"
+) -> None:
     """What an installer leaves of a distribution: a module and its metadata."""
     (site / f"{package}.py").write_text(source)
     info = site / f"{package}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
     lines = "\n".join(f"{name} = {value}" for name, value in entry_points.items())
-    (info / "entry_points.txt").write_text(f"[orchestrator_nb.agents]\n{lines}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{lines}\n")
 
 
 @pytest.fixture
@@ -93,14 +96,33 @@ def test_an_agent_that_cannot_be_loaded_says_why(site: Path) -> None:
 
 
 def test_an_unknown_agent_is_answered_with_the_nearest_name() -> None:
-    with pytest.raises(UnknownAgent, match=r"unknown agent 'shel'; did you mean 'shell'\? \(known: function, human, "):
+    known = r"\(known: claude, codex, function, gemini, human, "
+    with pytest.raises(UnknownAgent, match=rf"unknown agent 'shel'; did you mean 'shell'\? {known}"):
         Registry().get("shel")
 
 
-@pytest.mark.parametrize("kind", ["claude", "codex", "gemini", "model"])
-def test_agents_to_come_are_not_in_this_version(kind: str) -> None:
-    with pytest.raises(UnknownAgent, match=f"agent '{kind}' is not in this version"):
-        Registry().get(kind)
+def test_agents_to_come_are_not_in_this_version() -> None:
+    with pytest.raises(UnknownAgent, match="agent 'model' is not in this version"):
+        Registry().get("model")
+
+
+def test_the_program_of_a_coding_agent_is_run_by_the_coding_agent() -> None:
+    agent = Registry().get("tests.agents.coding.puppet:Puppet")
+    assert isinstance(agent, CodingAgent)
+    assert agent.cli.name == "puppet"
+
+
+def test_an_installed_package_adds_the_program_of_a_coding_agent(site: Path) -> None:
+    source = "from tests.agents.coding.puppet import Puppet\n"
+    install(site, "own_cli_g", {"own-g": "own_cli_g:Puppet"}, source, "orchestrator_nb.coding_clis")
+    registry = Registry()
+    assert "own-g" in registry.names()
+    assert isinstance(registry.get("own-g"), CodingAgent)
+    assert registry.patient(["own-g"]) == {"own-g"}
+
+
+def test_coding_agents_are_patient_and_unknown_kinds_are_passed_over() -> None:
+    assert Registry().patient(["claude", "shell", "nobody", "gemini", "claude"]) == {"claude", "gemini"}
 
 
 def test_a_handed_in_agent_goes_first() -> None:

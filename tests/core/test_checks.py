@@ -169,11 +169,11 @@ def test_a_task_that_makes_no_sense(task: dict[str, Any], complaint: str) -> Non
 
 
 def test_agents_are_known_when_the_caller_says_which_there_are() -> None:
-    tasks = ({"id": "a", "agent": "shel", "prompt": "x"}, {"id": "b", "agent": "claude", "prompt": "x"})
+    tasks = ({"id": "a", "agent": "shel", "prompt": "x"}, {"id": "b", "agent": "model", "prompt": "x"})
     assert not said(*tasks, {"id": "c", "agent": "own.module:Agent"})
     assert said(*tasks, {"id": "c", "agent": "own.module:Agent"}, agents=["shell"]) == [
         "task 'a': unknown agent 'shel'; did you mean 'shell'?",
-        "task 'b': agent 'claude' is not in this version",
+        "task 'b': agent 'model' is not in this version",
     ]
 
 

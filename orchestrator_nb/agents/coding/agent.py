@@ -1,0 +1,70 @@
+"""The agent of coding tasks: claude, codex, gemini, or any other `CodingCli`, run for real.
+
+An attempt starts the program once, and again with wider grants where the task's own list allows that; what is kept
+over attempts is its HOME, its session, and what was asked (`_memory`). How a run ended is `judging`'s word, whether
+the task fails for a refusal `recovery`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from orchestrator_nb.agents.coding._attempting import Attempt
+from orchestrator_nb.agents.coding.cli import CodingCli
+from orchestrator_nb.agents.coding.homes import PrivateHome, loan_of
+from orchestrator_nb.agents.coding.integrating import checked_command, integrate
+from orchestrator_nb.agents.coding.preparing import Preparation, check_task, preflight_environment
+from orchestrator_nb.agents.coding.working import Workplace
+from orchestrator_nb.core.ports import Assignment, Command, Failure, Outcome, Services, Success
+from orchestrator_nb.errors import AgentError, WorktreeError
+
+
+class CodingAgent:
+    """Runs a task's `prompt` through a coding agent's program; its `parameters` are `options.Options`.
+
+    Args:
+        cli: The program.
+        grace: Seconds from TERM to KILL.
+        linger: Seconds that it may stay after its final event.
+    """
+
+    #: Failures of a model's service that pass by themselves are tried again unasked (DESIGN 4).
+    patient = True
+
+    def __init__(self, cli: CodingCli, *, grace: float = 10.0, linger: float = 30.0) -> None:
+        self.cli, self.grace, self.linger = cli, grace, linger
+
+    def preflight(self, assignment: Assignment) -> str | None:
+        """What would keep the task from starting, or None: program, version, login, options, sandbox."""
+        try:
+            check_task(self.cli, assignment, preflight_environment(assignment), starting=False)
+        except AgentError as error:
+            return str(error)
+        return None
+
+    async def run(self, assignment: Assignment, services: Services) -> Outcome:
+        """Do the work: the agent's last words are the result, or its JSON where the task has a `schema`."""
+        directory, environment = Path(services.attempt_dir()), services.environment()
+
+        def prepare() -> Preparation:
+            checked = check_task(self.cli, assignment, environment, starting=True)
+            loan = loan_of(self.cli, checked.options.login, environment)
+            home = PrivateHome(Path(assignment.run.directory), assignment.task.id)
+            home.make()
+            place = Workplace(Path(assignment.cwd))  # until it is known whether an earlier one is gone on with
+            return Preparation(self.cli, assignment, checked, loan, home, place, directory, environment)
+
+        prepared = await asyncio.to_thread(prepare)
+        return await Attempt(prepared, services, grace=self.grace, linger=self.linger).carry_out()
+
+    def check_command(self, assignment: Assignment, command: Command) -> Command:
+        """A check of the task runs where the agent worked, contained as it was (`core.ports.Finishing`)."""
+        return checked_command(assignment, command)
+
+    async def finish(self, assignment: Assignment, services: Services, success: Success) -> Success | Failure:
+        """Merge its work into what others have done."""
+        try:
+            return await integrate(assignment, services, success)
+        except WorktreeError as error:
+            return Failure(str(error), "worktree", commits=success.commits)

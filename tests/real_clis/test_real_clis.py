@@ -1,0 +1,224 @@
+"""The real claude, codex and gemini, through `Orchestrator.run`, against a scripted model server on this machine.
+
+No key and no internet is needed, only the programs. They are looked for in PATH; each that is missing is skipped::
+
+    npm install --prefix DIR @anthropic-ai/claude-code@2.1.328 @openai/codex@0.169.0 @google/gemini-cli@0.61.0
+    PATH=DIR/node_modules/.bin:$PATH python -m pytest tests/real_clis -m real_clis
+
+(On a node older than 22, npm takes an older claude unless its version is named.)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator_nb import Orchestrator
+from orchestrator_nb.core.models import Plan
+from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.runtime.run import Run
+from orchestrator_nb.system.sandbox.policy import Level
+from tests.git_repositories import make_repository, users_own
+from tests.system.sandbox.place import need
+
+pytestmark = [pytest.mark.real_clis, pytest.mark.timeout(240)]
+
+KEYS = {"claude": "ANTHROPIC_API_KEY", "codex": "CODEX_API_KEY", "gemini": "GEMINI_API_KEY"}
+MODELS = {"claude": "claude-opus-5-5", "codex": "gpt-5.5", "gemini": "gemini-2.5-flash"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a model that does what its prompt says."""
+    program = Path(__file__).with_name("mock_model_server.py")
+    with subprocess.Popen([sys.executable, str(program), "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[1]
+        process.kill()
+
+
+@pytest.fixture(params=["claude", "codex", "gemini"])
+def cli(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    name: str = request.param
+    need(Level.BUBBLEWRAP)
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    monkeypatch.setenv(KEYS[name], "test-key-of-nobody")
+    return name
+
+
+class Scene:
+    """A repository, and a run of one task in it."""
+
+    def __init__(self, base: Path, cli: str, server: str) -> None:
+        self.cli, self.address = cli, f"{server}/v1" if cli == "codex" else server
+        self.repository = make_repository(base / "repository")
+        self.before = users_own(self.repository)
+        self.workspace = base / "workspace"
+        self.shared = base / "shared"
+        self.shared.mkdir()
+
+    def start(self, prompt: str, **parameters: Any) -> Run:
+        options = {"base_url": self.address, "model": MODELS[self.cli], **parameters}
+        task = {"id": "T-01", "agent": self.cli, "prompt": prompt, "parameters": options}
+        plan = Plan.model_validate({"title": "Real", "tasks": [task]})
+        return Orchestrator(workspace=self.workspace, grace=2.0).run(plan, cwd=self.repository)
+
+    def place(self, run: Run, attempt: int = 1) -> Path:
+        return run.path / "worktrees" / "tasks" / "T-01" / str(attempt)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, cli: str, server: str) -> Scene:
+    return Scene(tmp_path, cli, server)
+
+
+def status(run: Run) -> tuple[TaskStatus, str]:
+    with run.state() as state:
+        task = state.tasks["T-01"]
+        return task.status, task.error
+
+
+def wait_for(run: Run, wanted: TaskStatus) -> None:
+    deadline = time.monotonic() + 120
+    while (now := status(run))[0] is not wanted:
+        assert time.monotonic() < deadline, now
+        assert not run.done, now
+        time.sleep(0.05)
+
+
+def test_it_edits_a_file_and_succeeds(scene: Scene) -> None:
+    run = scene.start("[[mock:write hello.txt hi]] Then say so.").wait(120)
+    assert status(run) == (TaskStatus.COMPLETED, "")
+    assert (scene.place(run) / "hello.txt").read_text().strip() == "hi"
+    assert "Mock model done: 1 tool result(s), 0 error(s)." in run.result_of("T-01")
+    assert users_own(scene.repository) == scene.before
+
+
+def test_a_refusal_is_repaired_by_one_consent(scene: Scene) -> None:
+    """claude and gemini refuse by themselves; what codex tries is stopped by the sandbox."""
+    if scene.cli == "codex":
+        told = f"[[mock:bash touch '{scene.shared}/x.txt']]"
+    else:
+        told = f"[[mock:write {scene.shared}/x.txt hi]]"
+    run = scene.start(told, recovery="ask")
+    wait_for(run, TaskStatus.AWAITING_APPROVAL)
+    with run.state() as state:
+        (checkpoint,) = state.open_checkpoints
+    assert f"Grant it the directory {scene.shared}, for one attempt" in checkpoint.question
+    assert not (scene.shared / "x.txt").exists()
+    run.approve("T-01")
+    run.wait(120)
+    assert status(run) == (TaskStatus.COMPLETED, "")
+    assert (scene.shared / "x.txt").exists()
+
+
+def test_a_halt_leaves_nothing_alive(scene: Scene) -> None:
+    sleeping = "4321.5"
+    run = scene.start(f"[[mock:bash python3 -c 'import time; time.sleep({sleeping})']]", level="full")
+    deadline = time.monotonic() + 60
+    while not _processes(sleeping):
+        assert time.monotonic() < deadline, status(run)
+        time.sleep(0.05)
+    run.halt()
+    run.wait(60)
+    assert run.status == "halted"
+    mark = f"ORCH_SESSION={run.id}"
+    deadline = time.monotonic() + 10
+    while left := [*_processes(sleeping), *_processes(mark)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def _processes(words: str) -> list[str]:
+    """Processes with this in their arguments or variables."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for part in ("cmdline", "environ"):
+            try:
+                if words.encode() in Path("/proc", pid, part).read_bytes():
+                    found.append(f"{pid}: {Path('/proc', pid, 'cmdline').read_bytes()!r:.200}")
+            except OSError:
+                continue
+    return found
+
+
+# -- the rest: -m slow -------------------------------------------------------------------------------------------------
+
+
+def kind(run: Run) -> tuple[TaskStatus, str, int]:
+    with run.state() as state:
+        task = state.tasks["T-01"]
+        return task.status, task.error_kind, task.attempt
+
+
+@pytest.mark.slow
+def test_a_bad_key_is_final_and_says_what_to_do(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEYS[scene.cli], "bad-key-of-nobody")
+    run = scene.start("[[mock:text hello]]").wait(120)
+    assert kind(run) == (TaskStatus.FAILED, "auth", 1)
+    assert "log in with the CLI" in status(run)[1]
+
+
+@pytest.mark.slow
+def test_a_busy_service_is_tried_again_by_the_program_itself(scene: Scene) -> None:
+    run = scene.start("[[mock:once 503]] [[mock:write hello.txt hi]]").wait(180)
+    assert kind(run) == (TaskStatus.COMPLETED, "", 1)
+
+
+@pytest.mark.slow
+def test_who_may_only_read_does_not_write(scene: Scene) -> None:
+    told = "[[mock:bash touch hello.txt]]" if scene.cli == "codex" else "[[mock:write hello.txt hi]]"
+    run = scene.start(told, level="read").wait(120)
+    assert kind(run) == (TaskStatus.FAILED, "denied", 1)
+    assert "it would need level `edit`" in status(run)[1]
+    assert users_own(scene.repository) == scene.before
+
+
+@pytest.mark.slow
+def test_who_may_do_all_runs_commands_in_its_place_only(scene: Scene) -> None:
+    told = f'[[mock:bash python3 -c \'open("in.txt", "w")\']] [[mock:bash touch {scene.shared}/out.txt]]'
+    run = scene.start(told, level="full").wait(120)
+    assert kind(run)[1] == "denied"
+    assert (scene.place(run) / "in.txt").exists()
+    assert list(scene.shared.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_after_a_halt_it_goes_on_with_its_own_session(scene: Scene) -> None:
+    run = scene.start("[[mock:write one.txt 1]] [[mock:sleep 6]]")
+    deadline = time.monotonic() + 60
+    while not (scene.place(run) / "one.txt").exists():
+        assert time.monotonic() < deadline, status(run)
+        time.sleep(0.05)
+    run.halt()
+    run.wait(60)
+    again = Orchestrator(workspace=scene.workspace, grace=2.0).resume().wait(120)
+    assert kind(again) == (TaskStatus.COMPLETED, "", 2)
+    assert "goes on with its session" in (again.path / "events.jsonl").read_text()
+
+
+@pytest.mark.slow
+def test_a_stalled_stream_is_ended(scene: Scene) -> None:
+    run = scene.start("[[mock:stall 600]]", stall=15)
+    wait_for(run, TaskStatus.RETRYING)
+    with run.state() as state:
+        assert "it showed no sign of work for 15 s" in state.tasks["T-01"].error
+    run.halt()
+    run.wait(60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sandbox", ["landlock", "none"])
+def test_it_works_in_the_other_modes(scene: Scene, sandbox: str) -> None:
+    run = scene.start("[[mock:write hello.txt hi]]", sandbox=sandbox).wait(120)
+    assert kind(run) == (TaskStatus.COMPLETED, "", 1)
+    assert (scene.place(run) / "hello.txt").read_text().strip() == "hi"

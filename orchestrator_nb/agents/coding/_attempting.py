@@ -158,9 +158,11 @@ class Attempt:
         parts += (
             [f"open: {', '.join(box.open(network=self.options.network))}"] if self.prepared.checked.contained else []
         )
-        parts += [f"granted: {self.widening}"] if self.widening != Widening() else []
-        parts += ["goes on with its session"] if resume else []
         self.teller.say("; ".join(parts))
+        more = [f"granted: {self.widening}"] if self.widening != Widening() else []
+        more += ["goes on with its session"] if resume else []
+        if more:
+            self.teller.say("; ".join(more))
         if not self.prepared.checked.contained:
             self.warnings.append(f"{self.cli.name} ran uncontained: it could do all that you may do")
 

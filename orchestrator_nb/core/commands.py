@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Protocol
 
 import msgspec
 
-__all__ = ["Command", "Exit", "Process", "Spawner"]
+__all__ = ["Command", "Exit", "Process", "Spawner", "check_argv", "check_text"]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,3 +70,13 @@ class Spawner(Protocol):
 
     async def spawn(self, command: Command) -> Process:
         """Start it. Raises `AgentError` if it cannot be started (missing, not executable)."""
+
+
+def check_argv(check: str | Sequence[str]) -> tuple[str, ...]:
+    """A task's check as a list of arguments: one that is a string is a line for the shell."""
+    return ("/bin/sh", "-c", check) if isinstance(check, str) else tuple(check)
+
+
+def check_text(check: str | Sequence[str]) -> str:
+    """The same for people."""
+    return check if isinstance(check, str) else shlex.join(check)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from orchestrator_nb.core.commands import check_argv, check_text
 from orchestrator_nb.core.ports import Assignment, Command, Exit, Failure, Services
 from orchestrator_nb.errors import AgentError, WorktreeError
 from orchestrator_nb.system.reading import read_ends
@@ -22,8 +22,7 @@ async def run_checks(
     `prepare` may have them run otherwise (`core.ports.Finishing.check_command`).
     """
     for number, check in enumerate(assignment.task.checks, start=1):
-        argv = ("/bin/sh", "-c", check) if isinstance(check, str) else check
-        text = check if isinstance(check, str) else shlex.join(check)
+        argv, text = check_argv(check), check_text(check)
         directory = Path(services.attempt_dir())
         log = directory / f"check-{number}.log"
         command = Command(argv=argv, cwd=directory / "outputs", env=services.environment(), log=log)

@@ -341,15 +341,16 @@ def test_row_E9_what_a_function_prints_is_not_its_answer(tmp_path: Path) -> None
 
 
 def hands_text_to_a_shell(node: ast.AST) -> bool:
-    """A `shell` argument, a function that takes a line for the shell, or a list of arguments that is `sh -c`."""
+    """A `shell` argument, a function that takes a line for the shell, or a list of arguments that is `sh -c TEXT`."""
     if isinstance(node, ast.keyword):
         return node.arg == "shell" and not (isinstance(node.value, ast.Constant) and node.value.value is False)
     if isinstance(node, ast.Attribute):
         line = {"popen", "getoutput", "getstatusoutput", "create_subprocess_shell", "subprocess_shell"}
         return node.attr in line or ast.unparse(node) == "os.system"
     if isinstance(node, ast.List | ast.Tuple):
-        program = ast.unparse(node.elts[0]) if node.elts else ""
-        return any(ast.unparse(item) == "'-c'" for item in node.elts) and program != "sys.executable"
+        words = [*map(ast.unparse, node.elts), "''"]
+        script = words[words.index("'-c'", 1) + 1] if "'-c'" in words[1:] else "''"
+        return not script.startswith("'") and words[0] != "sys.executable"  # a script of our own is no text of others
     return False
 
 
@@ -360,8 +361,10 @@ def test_row_H14_no_code_hands_text_to_a_shell_but_the_marked_places() -> None:
         for path in package.rglob("*.py")
         if any(hands_text_to_a_shell(node) for node in ast.walk(ast.parse(path.read_bytes())))
     }
-    assert found == {"shell.py", "checks.py"}
+    assert found == {"shell.py", "commands.py"}
     assert hands_text_to_a_shell(ast.parse("run('x', shell=True)").body[0].value.keywords[0])  # type: ignore[attr-defined]
+    assert hands_text_to_a_shell(ast.parse("[*before, 'sh', '-c', text]").body[0].value)  # type: ignore[attr-defined]
+    assert not hands_text_to_a_shell(ast.parse("['sh', '-c', 'exec x']").body[0].value)  # type: ignore[attr-defined]
 
 
 def test_outputs_that_are_missing_fail_the_task_as_S2_says(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ They run in the attempt's place, and again where its work was merged with that o
 from __future__ import annotations
 
 import asyncio
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from orchestrator_nb.agents.coding.homes import Loan, PrivateHome, environment_f
 from orchestrator_nb.agents.coding.options import Options, options_of
 from orchestrator_nb.agents.coding.working import Workplace, session_places, workplace_for
 from orchestrator_nb.agents.exits import last_lines, words_for
+from orchestrator_nb.core.commands import check_argv, check_text
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.ports import Assignment, Command, Exit, Failure, Services, Success
 from orchestrator_nb.system.sandbox.containing import contain_command
@@ -132,8 +132,7 @@ def _run_checks(
 ) -> str:
     """Run the task's checks in a merged tree: what is wrong, empty if nothing is. Blocking, not on the loop."""
     for number, check in enumerate(assignment.task.checks, start=1):
-        argv = ("/bin/sh", "-c", check) if isinstance(check, str) else check
-        text = check if isinstance(check, str) else shlex.join(check)
+        argv, text = check_argv(check), check_text(check)
         log = directory / f"check-{number}-integrated.log"
         command = Command(argv=argv, cwd=directory / "outputs", env=environment, log=log)
         end = start(checked_command(assignment, command, top))

@@ -170,9 +170,12 @@ def test_paths_outside(path: str) -> None:
 @settings(max_examples=100, deadline=None)
 def test_a_plan_survives_the_trip_through_its_canonical_json(raw: dict[str, Any]) -> None:
     plan = Plan.model_validate(raw)
-    untyped = any(param.type == "str" and not isinstance(param.default, str | None) for param in plan.params.values())
-    if untyped or any(spec.fallback and spec.on_failure is not OnFailure.FALLBACK for spec in plan.tasks):
-        return  # a fault (`checks`): such a plan is never kept
+    with_default = [param for param in plan.params.values() if param.default is not None]
+    faulty = any(
+        param.required or (param.type == "str" and not isinstance(param.default, str)) for param in with_default
+    )
+    if faulty or any(spec.fallback and spec.on_failure is not OnFailure.FALLBACK for spec in plan.tasks):
+        return  # faults (`checks`): such a plan is never kept
     content = plan.model_dump_json(exclude_defaults=True)
     again = Plan.model_validate_json(content)
     assert again == plan

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
+from orchestrator_nb.core.checks import check
 from orchestrator_nb.core.fields import is_inside
 from orchestrator_nb.core.models import (
     Dependency,
@@ -175,7 +176,8 @@ def test_a_plan_survives_the_trip_through_its_canonical_json(raw: dict[str, Any]
         param.required or (param.type == "str" and not isinstance(param.default, str)) for param in with_default
     )
     if faulty or any(spec.fallback and spec.on_failure is not OnFailure.FALLBACK for spec in plan.tasks):
-        return  # faults (`checks`): such a plan is never kept
+        assert any(fault.severity == "error" for fault in check(plan))  # such a plan is never kept
+        return
     content = plan.model_dump_json(exclude_defaults=True)
     again = Plan.model_validate_json(content)
     assert again == plan

@@ -32,6 +32,7 @@ from orchestrator_nb.jupyter.table import PlanTable
 from orchestrator_nb.jupyter.updates import updates
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
+from orchestrator_nb.system.memory import give_back
 
 _PARTS: dict[str, type[Part]] = {}
 #: Events after which tasks that wait for this one may stand differently.
@@ -288,6 +289,7 @@ def _close(parts: list[Part], whole: Any) -> None:
         part.shut()
     if whole is not None:
         close_all(whole)
+    give_back()
 
 
 def _makers(subject: Subject, outputs: list[Output]) -> dict[str, Maker]:

@@ -1,4 +1,4 @@
-"""The process that draws a graph: a pickled `GraphView` comes in, its PNG at a scale goes out (see `jupyter.plans`)."""
+"""The process that draws a graph: a pickled `GraphView` comes in, its PNG goes out (see `jupyter.pictures`)."""
 
 from __future__ import annotations
 

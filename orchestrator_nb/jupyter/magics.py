@@ -30,7 +30,7 @@ from orchestrator_nb.jupyter.cells import Output, print_text
 from orchestrator_nb.jupyter.magics_completion import matcher
 from orchestrator_nb.jupyter.magics_parsing import Options, Parser, argument, magic
 from orchestrator_nb.jupyter.magics_tasks import LANGUAGES, put_task
-from orchestrator_nb.jupyter.plans import plan_png
+from orchestrator_nb.jupyter.pictures import graph_png
 from orchestrator_nb.jupyter.subject import Subject
 from orchestrator_nb.planning.builder import PlanBuilder
 from orchestrator_nb.planning.loaded import LoadedPlan
@@ -283,7 +283,7 @@ def _draw(plan: Plan) -> None:
     from orchestrator_nb.projections.diagrams import mermaid
     from orchestrator_nb.projections.layout import GraphView
 
-    Output().show({"image/png": plan_png(plan), "text/plain": mermaid(GraphView.of_plan(plan))})
+    Output().show({"image/png": graph_png(GraphView.of_plan(plan)), "text/plain": mermaid(GraphView.of_plan(plan))})
 
 
 # -- loading -----------------------------------------------------------------------------------------------------------

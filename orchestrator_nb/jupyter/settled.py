@@ -11,7 +11,7 @@ from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.jupyter.part import Bundle
-from orchestrator_nb.jupyter.plans import graph_png
+from orchestrator_nb.jupyter.pictures import graph_png
 from orchestrator_nb.jupyter.subject import Subject
 from orchestrator_nb.projections.layout import GraphView
 from orchestrator_nb.projections.progress import progress

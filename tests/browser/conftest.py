@@ -53,9 +53,10 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def notebook(lab: Lab, browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[[Sequence[str]], Notebook]]:
     """Opens a notebook with the given cells. A page that fails its test is photographed."""
-    from tests.browser.lab import new_notebook
+    from tests.browser.lab import PATIENCE, new_notebook
 
     context = browser.new_context(viewport={"width": 1200, "height": 1000})
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     opened: list[Notebook] = []
 

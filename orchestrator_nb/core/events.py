@@ -11,20 +11,25 @@ from typing import Any, Literal
 
 import msgspec
 
+from orchestrator_nb.core.agent_events import (
+    MOST_CHANGES,
+    AgentDenied,
+    AgentIdentified,
+    AgentSpent,
+    AgentStarted,
+    AgentWork,
+    Changed,
+)
+from orchestrator_nb.core.event import Artifact, Event
 
-class Event(msgspec.Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True):
-    """Base of all events. They hold JSON, so no cycle that a garbage collector would have to look for."""
-
-
-class Artifact(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A file of the session, by name and content."""
-
-    #: Relative to the session directory, with ``/``.
-    path: str
-    #: Bytes.
-    size: int
-    #: Hex digest of the content.
-    sha256: str
+__all__ = [
+    "FORMAT", "MOST_CHANGES", "AgentDenied", "AgentIdentified", "AgentSpent", "AgentStarted", "AgentWork", "AnyEvent",
+    "Artifact", "AttemptEvent", "AttemptInterrupted", "Changed", "CheckpointApproved", "CheckpointReached",
+    "CheckpointRejected", "Event", "HaltRequested", "PlanAccepted", "ProcessStarted", "Record", "ResultsMerged",
+    "RunEnded", "RunPaused", "RunStarted", "RunUnpaused", "SessionCreated", "StopRequested", "TaskBlocked",
+    "TaskCancelled", "TaskCompleted", "TaskFailed", "TaskFailureSettled", "TaskProgressed", "TaskReset",
+    "TaskRetryScheduled", "TaskSkipped", "TaskStarted", "WarningRaised",
+]  # fmt: skip
 
 
 # -- the session and its runs ------------------------------------------------------------------------------------------
@@ -51,7 +56,7 @@ class PlanAccepted(Event, frozen=True, tag="plan_accepted"):
     title: str
     tasks: int
     #: The values of its parameters, complete.
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
     #: Where relative paths of the plan begin, and where commands run: absolute.
     base: str = ""
     cwd: str = ""
@@ -66,7 +71,7 @@ class RunStarted(Event, frozen=True, tag="run_started"):
     host: str
     resumed: bool = False
     #: Settings in force: max_parallel, durability, how memory is limited, ...
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class RunPaused(Event, frozen=True, tag="run_paused"):
@@ -155,6 +160,8 @@ class TaskProgressed(Event, frozen=True, tag="task_progressed"):
     #: Steps done and in all, where they are known (a notebook's cells).
     done: int = 0
     total: int = 0
+    #: The attempt's log tells it as well, and more of it.
+    logged: bool = False
 
 
 class TaskCompleted(Event, frozen=True, tag="task_completed"):
@@ -171,6 +178,10 @@ class TaskCompleted(Event, frozen=True, tag="task_completed"):
     format: str = ""
     outputs: tuple[Artifact, ...] = ()
     exit_code: int | None = None
+    #: Commits of the attempt, oldest first.
+    commits: tuple[str, ...] = ()
+    #: Of a coding agent.
+    work: AgentWork | None = None
     #: Session whose result was taken over, by an equal fingerprint, instead of running the task (fork).
     reused_from: str = ""
     fingerprint: str = ""
@@ -263,7 +274,7 @@ class CheckpointReached(Event, frozen=True, tag="checkpoint_reached"):
     question: str
     subject_sha256: str
     #: JSON Schema of the answer, if it must have a form.
-    answer_schema: dict[str, Any] = {}
+    answer_schema: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class CheckpointApproved(Event, frozen=True, tag="checkpoint_approved"):
@@ -298,6 +309,10 @@ AnyEvent = (
     | TaskStarted
     | ProcessStarted
     | TaskProgressed
+    | AgentStarted
+    | AgentIdentified
+    | AgentDenied
+    | AgentSpent
     | TaskCompleted
     | TaskFailed
     | AttemptInterrupted
@@ -311,6 +326,10 @@ AnyEvent = (
     | CheckpointApproved
     | CheckpointRejected
 )
+
+
+#: What an attempt tells while it runs.
+AttemptEvent = ProcessStarted | TaskProgressed | AgentStarted | AgentIdentified | AgentDenied | AgentSpent
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

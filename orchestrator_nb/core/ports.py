@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from orchestrator_nb.core.commands import Command, Exit, Process, Spawner
-from orchestrator_nb.core.events import Artifact
+from orchestrator_nb.core.events import AgentWork, Artifact, AttemptEvent
 from orchestrator_nb.core.models import Task, Work
 
 __all__ = [
@@ -71,6 +71,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     #: The approved answer to a checkpoint that an earlier attempt of this task raised.
     answered: bool = False
     answer: Any = None
+    #: Who approved it.
+    answered_by: str = ""
     #: Hash of the question that was answered (`subject_hash`): the answer to another one does not count.
     subject_sha256: str = ""
 
@@ -104,6 +106,8 @@ class Success(msgspec.Struct, frozen=True):
     format: str = ""
     exit_code: int | None = None
     commits: tuple[str, ...] = ()
+    #: Of a coding agent: who it was, and what it changed.
+    work: AgentWork | None = None
     #: Files in the attempt's `outputs/` that it made besides the declared ones (a notebook's pictures).
     outputs: tuple[str, ...] = ()
     #: What people should know about it: processes that were left behind, output that was lost.
@@ -177,8 +181,11 @@ class Services(Protocol):
     def attempt_dir(self) -> PurePath:
         """The attempt's directory (``attempts/<task>/<n>``), made on first use with ``outputs/`` in it."""
 
-    def progress(self, message: str = "", done: int = 0, total: int = 0) -> None:
-        """Tell people how far the attempt is."""
+    def progress(self, message: str = "", done: int = 0, total: int = 0, *, logged: bool = False) -> None:
+        """Tell people how far the attempt is; `logged` says that its log tells it as well."""
+
+    def report(self, event: AttemptEvent) -> None:
+        """Put a small fact of this attempt into the session's log, while it runs."""
 
 
 class Agent(Protocol):

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from orchestrator_nb.core import events as e
+from orchestrator_nb.core.agent_attempts import AgentAttempt, end, take
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.tasks import (
@@ -83,6 +84,8 @@ class State:
         self.checkpoints: dict[str, CheckpointState] = {}
         self.merged: e.ResultsMerged | None = None
         self.warnings: list[e.WarningRaised] = []
+        #: The attempts of coding agents, by task: all there were, also of tasks that were reset or dropped.
+        self.agent_attempts: dict[str, list[AgentAttempt]] = {}
         #: Indexes for deciding. Entries may be stale: whoever takes one checks the task's status.
         self.ready: list[int] = []
         self.delayed: list[tuple[float, int]] = []
@@ -194,6 +197,19 @@ class State:
     def _progressed(self, task: TaskState, event: e.TaskProgressed, at: float, target: TaskStatus) -> None:
         task.message, task.done, task.total = event.message, event.done, event.total
 
+    def _agent_told(
+        self,
+        task: TaskState,
+        event: e.AgentStarted | e.AgentIdentified | e.AgentDenied | e.AgentSpent,
+        at: float,
+        target: TaskStatus,
+    ) -> None:
+        take(self.agent_attempts.setdefault(task.id, []), event)
+        if isinstance(event, e.AgentStarted):
+            task.message = f"{event.agent}, {event.sandbox}, level {event.level}" if event.sandbox else event.agent
+        elif isinstance(event, e.AgentDenied):
+            task.message = f"refused: {event.tool} {event.target}".rstrip()
+
     def _completed(self, task: TaskState, event: e.TaskCompleted, at: float, target: TaskStatus) -> None:
         self._end_attempt(task, at, event.duration)
         task.value = event.value
@@ -201,6 +217,8 @@ class State:
         task.format = event.format
         task.outputs = event.outputs
         task.exit_code = event.exit_code
+        if event.work or event.commits or task.commits:
+            task.commits, task.work = event.commits, event.work
         if event.reused_from:
             task.reused_from = event.reused_from
             task.fingerprint = event.fingerprint
@@ -214,12 +232,15 @@ class State:
         task.failures += 1
         task.error, task.error_kind = event.error, event.kind
         task.exit_code, task.transient = event.exit_code, event.transient
+        task.commits = event.commits
         self._move(task, target)
         self.unruled.append(task.index)
 
     def _interrupted(self, task: TaskState, event: e.AttemptInterrupted, at: float, target: TaskStatus) -> None:
         self._end_attempt(task, at, None)
         task.interruptions += event.crashed
+        if event.crashed and (attempts := self.agent_attempts.get(task.id)):
+            end(attempts, task.attempt, None)  # nobody knows when it ended
         self._move(task, target)
         heapq.heappush(self.ready, task.key)
 
@@ -282,6 +303,8 @@ class State:
         task.ended_at = at
         task.duration = duration
         task.process = None
+        if self.agent_attempts and (attempts := self.agent_attempts.get(task.id)):
+            end(attempts, task.attempt, at - (task.started_at or at) if duration is None else duration)
         if task.demand and task.status is RUNNING:
             for name, amount in task.demand:
                 self.used[name] -= amount
@@ -319,6 +342,7 @@ class State:
         task.blocked_by = task.error = task.error_kind = task.message = ""
         task.value = msgspec.UNSET
         task.result, task.format, task.outputs = None, "", ()
+        task.commits, task.work = (), None
         task.exit_code, task.transient = None, False
         task.checkpoint = task.reused_from = ""
 
@@ -482,6 +506,10 @@ _TASK_EVENTS: dict[type[e.Event], Any] = {
     e.TaskStarted: State._started,
     e.ProcessStarted: State._process,
     e.TaskProgressed: State._progressed,
+    e.AgentStarted: State._agent_told,
+    e.AgentIdentified: State._agent_told,
+    e.AgentDenied: State._agent_told,
+    e.AgentSpent: State._agent_told,
     e.TaskCompleted: State._completed,
     e.TaskFailed: State._failed,
     e.AttemptInterrupted: State._interrupted,

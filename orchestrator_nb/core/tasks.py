@@ -60,6 +60,10 @@ TRANSITIONS: dict[TaskStatus, dict[type[e.Event], TaskStatus]] = {
     _S.RUNNING: {
         e.ProcessStarted: _S.RUNNING,
         e.TaskProgressed: _S.RUNNING,
+        e.AgentStarted: _S.RUNNING,
+        e.AgentIdentified: _S.RUNNING,
+        e.AgentDenied: _S.RUNNING,
+        e.AgentSpent: _S.RUNNING,
         e.TaskCompleted: _S.COMPLETED,
         e.TaskFailed: _S.FAILED,
         e.TaskCancelled: _S.CANCELLED,
@@ -125,6 +129,9 @@ class TaskState(msgspec.Struct, gc=False):
     result: e.Artifact | None = None
     format: str = ""
     outputs: tuple[e.Artifact, ...] = ()
+    #: Commits of its last attempt, oldest first; and what a coding agent did, once it has completed.
+    commits: tuple[str, ...] = ()
+    work: e.AgentWork | None = None
     #: The session whose result was taken over.
     reused_from: str = ""
     fingerprint: str = ""

@@ -236,7 +236,8 @@ async def _promoted(passed: _Passed, assignment: Assignment) -> Execution:
         loop = asyncio.get_running_loop()
         outputs, result = await finished(loop.run_in_executor(None, _promote, passed, assignment))
     exit_code, commits = passed.success.exit_code, passed.success.commits
-    success = Success(value=reading.value, format=reading.format, exit_code=exit_code, commits=commits)
+    work = passed.success.work
+    success = Success(value=reading.value, format=reading.format, exit_code=exit_code, commits=commits, work=work)
     return Execution(success, 0.0, result, reading.format, outputs, passed.success.warnings + reading.warnings)
 
 

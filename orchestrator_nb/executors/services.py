@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from orchestrator_nb.core.events import Event, ProcessStarted, TaskProgressed
+from orchestrator_nb.core.events import AttemptEvent, Event, ProcessStarted, TaskProgressed
 from orchestrator_nb.core.ports import Assignment, Command, Process, Spawner
 from orchestrator_nb.errors import AgentError
 from orchestrator_nb.executors.keeping import Keeper
@@ -125,10 +125,14 @@ class LocalServices:
             self._directory = session.root.make_dir(f"{attempt}/outputs").parent
         return self._directory
 
-    def progress(self, message: str = "", done: int = 0, total: int = 0) -> None:
-        """Tell people how far the attempt is."""
+    def progress(self, message: str = "", done: int = 0, total: int = 0, *, logged: bool = False) -> None:
+        """Tell people how far the attempt is; `logged` says that its log tells it as well."""
         message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
-        self._record(TaskProgressed(self._assignment.task.id, self._assignment.attempt, message, done, total))
+        self._record(TaskProgressed(self._assignment.task.id, self._assignment.attempt, message, done, total, logged))
+
+    def report(self, event: AttemptEvent) -> None:
+        """Put a small fact of this attempt into the session's log, while it runs."""
+        self._record(event)
 
     async def end_processes(self, grace: float) -> None:
         """End what is still running, and wait until it is gone, even when cancelled meanwhile."""

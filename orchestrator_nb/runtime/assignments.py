@@ -47,7 +47,11 @@ class Assigner:
         )
         if task_state.checkpoint and (checkpoint := self._state.checkpoints[task_state.checkpoint]).approved:
             assignment = msgspec.structs.replace(
-                assignment, answered=True, answer=checkpoint.answer, subject_sha256=checkpoint.subject_sha256
+                assignment,
+                answered=True,
+                answer=checkpoint.answer,
+                answered_by=checkpoint.by,
+                subject_sha256=checkpoint.subject_sha256,
             )
         if not (spec.inputs or spec.env or has_references(spec, work)):
             return assignment

@@ -253,7 +253,7 @@ class Engine:
             self._lock.release()
 
     def _note(self, event: e.Event) -> None:
-        assert isinstance(event, e.ProcessStarted | e.TaskProgressed)
+        assert isinstance(event, e.AttemptEvent)
         self.runner.note(event)
 
     def read(self, artifact: e.Artifact) -> bytes:

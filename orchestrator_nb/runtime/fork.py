@@ -95,6 +95,8 @@ def _taken_over(old: TaskState, parent: str) -> e.TaskCompleted:
         format=old.format,
         outputs=old.outputs,
         exit_code=old.exit_code,
+        commits=old.commits,
+        work=old.work,
         reused_from=old.reused_from or parent,
         fingerprint=old.fingerprint,
     )

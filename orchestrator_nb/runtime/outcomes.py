@@ -27,8 +27,10 @@ def completion(assignment: Assignment, execution: Execution) -> e.AnyEvent:
             format=execution.format,
             outputs=execution.outputs,
             exit_code=outcome.exit_code,
+            commits=outcome.commits,
+            work=outcome.work,
         )
-        return _writable(completed) if has_value or execution.outputs else completed
+        return _writable(completed) if has_value or execution.outputs or outcome.work else completed
     if isinstance(outcome, Checkpoint):
         schema = dict(outcome.answer_schema)
         shown = subject_hash(task, outcome.question, schema)

@@ -152,8 +152,8 @@ class Runner:
         checkpoint = open_checkpoint(self.state, checkpoint_id, subject_sha256)
         self._tell(e.CheckpointRejected(checkpoint.id, checkpoint.subject_sha256, reason, by))
 
-    def note(self, event: e.ProcessStarted | e.TaskProgressed) -> None:
-        """Record what an executor tells while an attempt is running: its processes, its progress."""
+    def note(self, event: e.AttemptEvent) -> None:
+        """Record what an executor tells while an attempt is running: its processes, its progress, its agent."""
         task = self.state.tasks[event.task]
         if task.status is TaskStatus.RUNNING and task.attempt == event.attempt:
             self._record([event])

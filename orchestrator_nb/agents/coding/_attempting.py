@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,9 +23,10 @@ from orchestrator_nb.agents.coding.judging import Judge, Summary
 from orchestrator_nb.agents.coding.preparing import ERROR_LOG, LOG, Preparation
 from orchestrator_nb.agents.coding.recovery import Widening
 from orchestrator_nb.agents.coding.redaction import Redactor
+from orchestrator_nb.agents.coding.reporting import Reports, work_of
 from orchestrator_nb.agents.coding.vocabulary import AgentEvent, CommandRun, PermissionDenied, Started
 from orchestrator_nb.agents.coding.watching import Watch
-from orchestrator_nb.agents.coding.words import Teller, refusal, tokens
+from orchestrator_nb.agents.coding.words import Teller, refusal
 from orchestrator_nb.agents.coding.working import Harvest, harvest, workplace_for
 from orchestrator_nb.agents.exits import failure_of, warnings_of
 from orchestrator_nb.agents.human import answer_for
@@ -63,6 +65,7 @@ class Attempt:
         named = [prepared.environment[name] for name in self.options.env if name in prepared.environment]
         self.redactor = Redactor((*prepared.loan.secrets, *named))
         self.teller = Teller(services, self.redactor)
+        self.reports = Reports(services, self.assignment, self.cli.name, self.redactor)
         self.memory = read_memory(prepared.home.record)
         self.warnings: list[str] = []
         #: What it is granted beyond the plan.
@@ -89,8 +92,11 @@ class Attempt:
             ending = await self._work(resume)
         except BaseException:
             await _to_the_end(asyncio.to_thread(self._tidy, guard))
+            with suppress(Exception):  # a log that died: what ends the attempt is told, not this
+                self.reports.over()
             raise
         self.teller.flush()
+        self.reports.over()
         kept = await asyncio.to_thread(self._end, guard)
         self.warnings += kept.warnings
         outcome = self._outcome(ending, kept)
@@ -99,8 +105,6 @@ class Attempt:
                 self.teller.say(warning)
         await self._remember()
         await asyncio.to_thread(self._write_summary, ending)
-        if spent := tokens(ending.summary.usage):
-            self.teller.say(spent)
         return outcome
 
     # -- before --------------------------------------------------------------------------------------------------------
@@ -153,16 +157,7 @@ class Attempt:
         return conflict
 
     def _say_how(self, resume: str | None) -> None:
-        box = self.prepared.checked.sandbox
-        parts = [f"{self.cli.name}, {box.level.label}, level {self.prepared.level(self.widening)}"]
-        parts += (
-            [f"open: {', '.join(box.open(network=self.options.network))}"] if self.prepared.checked.contained else []
-        )
-        self.teller.say("; ".join(parts))
-        more = [f"granted: {self.widening}"] if self.widening != Widening() else []
-        more += ["goes on with its session"] if resume else []
-        if more:
-            self.teller.say("; ".join(more))
+        self._report_start(resume, unasked=False)
         if not self.prepared.checked.contained:
             self.warnings.append(f"{self.cli.name} ran uncontained: it could do all that you may do")
 
@@ -181,9 +176,9 @@ class Attempt:
             if more is None:
                 break
             self.widening = self.widening.plus(more)
-            self.teller.say(f"granted, as the task's `recovery` allows: {more}")
             lead = _GO_ON.format(why=f"You are now granted {more}.")
             session = self.memory.session if self.cli.capabilities.resume else None
+            self._report_start(session, unasked=True)
             ending = await self._run(session, lead)
         return ending
 
@@ -205,6 +200,7 @@ class Attempt:
         if self.unseen:
             denials = (*ending.summary.denials, *self.unseen)
             ending = replace(ending, summary=msgspec.structs.replace(ending.summary, denials=denials))
+        self.reports.run_ended(ending.summary.usage, ending.summary.denials, self._remedy)
         self.memory.session = ending.summary.session or self.memory.session
         self.memory.totals = ending.summary.totals
         await self._remember()
@@ -218,15 +214,26 @@ class Attempt:
             loop = asyncio.get_running_loop()  # from when it is written on, a crash can be gone on from
             self.writing = loop.run_in_executor(None, partial(write_memory, record, memory, sync=False))
         self.teller.see(event)
+        self.reports.see(event, self._remedy)
         if isinstance(event, CommandRun) and self.prepared.checked.sandbox.level is Containment.BUBBLEWRAP:
             denial = recovery.unseen(event, self.prepared.ground(self.widening))
             if denial is not None:
                 self.unseen.append(denial)
-                self.teller.see(denial)
+                self.reports.see(denial, self._remedy)
 
     def tick(self) -> None:
         """Tell people what was held back."""
         self.teller.tick()
+        self.reports.tick()
+
+    def _report_start(self, session: str | None, *, unasked: bool) -> None:
+        granted = str(self.widening) if self.widening != Widening() else ""
+        level = self.prepared.level(self.widening)
+        self.reports.started(self.prepared.checked, level, granted, session, unasked=unasked)
+
+    def _remedy(self, denial: PermissionDenied) -> str:
+        more = recovery.propose([denial], self.prepared.ground(self.widening))
+        return str(more) if more is not None else ""
 
     def _allowed(self, summary: Summary) -> Widening | None:
         """What the task's own list lets it have for what it was refused, if that is all it failed for."""
@@ -285,13 +292,15 @@ class Attempt:
 
     def _success(self, summary: Summary, kept: Harvest) -> Outcome:
         warnings, text = tuple(map(self.redactor.text, self.warnings)), self.redactor.text(summary.text)
+        checked, level = self.prepared.checked, self.prepared.level(self.widening)
+        work = work_of(self.cli.name, level, checked.sandbox, kept.changes)
         if self.options.answer_schema is None:
-            return Success(text=text or None, commits=kept.commits, warnings=warnings)
+            return Success(text=text or None, commits=kept.commits, work=work, warnings=warnings)
         try:
             value = answer_for(self.options.answer_schema, _json(text))
         except AgentError as error:
             return Failure(str(error), "answer", commits=kept.commits)
-        return Success(value=value, commits=kept.commits, warnings=warnings)
+        return Success(value=value, commits=kept.commits, work=work, warnings=warnings)
 
     def _failure(self, ending: Ending, told: list[str], kept: Harvest) -> Failure:
         summary = ending.summary

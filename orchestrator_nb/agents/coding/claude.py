@@ -17,7 +17,7 @@ import msgspec
 from orchestrator_nb.agents.coding import failures
 from orchestrator_nb.agents.coding.capabilities import check
 from orchestrator_nb.agents.coding.claude_refusals import REFUSING, need_of, path_in_words
-from orchestrator_nb.agents.coding.claude_result import kind_of_record, usage_of
+from orchestrator_nb.agents.coding.claude_result import kind_of_record, usage_of, usage_of_answer
 from orchestrator_nb.agents.coding.cli import Capabilities, Invocation, Login, Request
 from orchestrator_nb.agents.coding.recent import Recent
 from orchestrator_nb.agents.coding.refusals import refused
@@ -236,6 +236,8 @@ class ClaudeParser:
             return (Text(number, text_in(delta, "text"), partial=True),)
         if what == "thinking_delta":
             return (Thought(number, text_in(delta, "thinking"), partial=True),)
+        if text_in(event, "type") == "message_delta" and (usage := table_in(event, "usage")):
+            return (usage_of_answer(number, usage),)
         return ()
 
     def _user(self, number: int, record: dict[str, Any]) -> Sequence[AgentEvent]:

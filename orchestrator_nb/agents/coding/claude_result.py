@@ -59,4 +59,19 @@ def usage_of(number: int, record: dict[str, Any]) -> Usage:
         count_in(table_in(usage, "output_tokens_details"), "thinking_tokens"),
         cost,
         cost_cumulative=whole and cost is not None,
+        cache_write_tokens=count_in(usage, "cache_creation_input_tokens"),
+        cached_apart=True,
+    )
+
+
+def usage_of_answer(number: int, usage: dict[str, Any]) -> Usage:
+    """The usage of one answer of the model, as it is told when the answer ends."""
+    return Usage(
+        number,
+        count_in(usage, "input_tokens"),
+        count_in(usage, "output_tokens"),
+        count_in(usage, "cache_read_input_tokens"),
+        cache_write_tokens=count_in(usage, "cache_creation_input_tokens"),
+        cached_apart=True,
+        partial=True,
     )

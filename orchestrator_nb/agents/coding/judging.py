@@ -110,7 +110,7 @@ class Judge:
                 self._trouble = event.kind
             case Started():
                 self._session = event.session or self._session
-            case Usage():
+            case Usage(partial=False):
                 self._usage = _added(self._usage, event)
             case RateLimit():
                 self._limit = event
@@ -217,7 +217,9 @@ class Judge:
                 cost = None if earlier is None else seen.cost - earlier
             else:
                 total = None if earlier is None else earlier + seen.cost
-        return Usage(seen.line, **run, cost=cost), Usage(seen.line, **session, cost=total)
+        told = msgspec.structs.replace(seen, cumulative=False, cost_cumulative=False)
+        replaced = msgspec.structs.replace
+        return replaced(told, **run, cost=cost), replaced(told, **session, cost=total)
 
 
 def _added(before: Usage | None, now: Usage) -> Usage:
@@ -231,7 +233,7 @@ def _added(before: Usage | None, now: Usage) -> Usage:
     return msgspec.structs.replace(now, **tokens, cost=cost)
 
 
-_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cache_write_tokens")
 
 
 def judge(  # noqa: PLR0913

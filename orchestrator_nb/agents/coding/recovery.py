@@ -196,7 +196,7 @@ def question(task: str, widening: Widening, refusals: Sequence[str]) -> str:
     told = "\n".join(f"- {line}" for line in refusals[:10])
     more = f"\n- and {len(refusals) - 10} more" if len(refusals) > 10 else ""
     return (
-        f"The agent of task '{task}' was refused:\n{told}{more}\n"
+        f"The agent of task '{task}' was refused:\n{told}{more}\n\n"
         f"Grant it {widening}, for one attempt, in which it goes on with its own session?"
     )
 

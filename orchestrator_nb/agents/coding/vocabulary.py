@@ -125,7 +125,7 @@ class PermissionDenied(Seen, frozen=True, tag="permission_denied"):
 class Usage(Seen, frozen=True, tag="usage"):
     """Tokens and cost since the `Usage` before in the same run, or, if cumulative, of the whole session.
 
-    They are as the CLI counts them: claude's `input_tokens` are without cached ones, the others' with.
+    They are as the CLI counts them: claude's `input_tokens` are without cached ones, the others' with (`tokens_in`).
     """
 
     input_tokens: int = 0
@@ -138,6 +138,17 @@ class Usage(Seen, frozen=True, tag="usage"):
     cumulative: bool = False
     #: The cost is that of the whole session, over all its runs (older versions of claude).
     cost_cumulative: bool = False
+    #: Tokens that the cache has taken in, where they are not among `input_tokens` (claude).
+    cache_write_tokens: int = 0
+    #: The cached tokens are not among `input_tokens` (claude).
+    cached_apart: bool = False
+    #: Of one answer of the model, told at once: the `Usage` at the end of the run counts it, too.
+    partial: bool = False
+
+    @property
+    def tokens_in(self) -> int:
+        """All tokens that were read, cached or not."""
+        return self.input_tokens + (self.cached_tokens + self.cache_write_tokens if self.cached_apart else 0)
 
 
 class Retry(Seen, frozen=True, tag="retry"):

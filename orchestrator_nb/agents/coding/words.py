@@ -19,14 +19,11 @@ from orchestrator_nb.agents.coding.vocabulary import (
     Text,
     Thought,
     ToolCall,
-    Usage,
 )
 from orchestrator_nb.core.ports import Services
 
 #: Seconds between two messages of an agent that only goes on; each is an event in the log.
 INTERVAL = 1.0
-#: Refusals that are told one by one: an agent may try for ever.
-MOST_REFUSALS = 50
 _LONGEST = 120
 #: Events that are told of in one message.
 _TOGETHER = 4
@@ -70,21 +67,13 @@ def refusal(denial: PermissionDenied) -> str:
     return f"{denial.tool}{target}: {_short(denial.reason, 200)}{hint}"
 
 
-def tokens(usage: Usage | None) -> str:
-    """Tokens and cost for people; empty if none are known. An unknown price is not told as 0."""
-    if usage is None:
-        return ""
-    cost = "" if usage.cost is None else f", {usage.cost:.4f} $"
-    return f"{usage.input_tokens + usage.cached_tokens:,} tokens in, {usage.output_tokens:,} out{cost}"
-
-
 def _short(text: str, longest: int = _LONGEST) -> str:
     line = " ".join(text.split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 class Teller:
-    """Tells people what an agent does, at most once in `INTERVAL` seconds; refusals at once.
+    """Tells people what an agent does, at most once in `INTERVAL` seconds. Refusals are `reporting`'s.
 
     Args:
         services: Where to.
@@ -96,16 +85,13 @@ class Teller:
         self._services, self._redactor, self._clock = services, redactor, clock
         self._waiting: deque[AgentEvent] = deque(maxlen=3 * _TOGETHER)
         self._told_at = float("-inf")
-        self._refusals = 0
         #: The directory in which the agent works: paths in it are told without it.
         self.top = ""
 
     def see(self, event: AgentEvent) -> None:
         """Tell of an event, now or together with the next ones."""
         if isinstance(event, PermissionDenied):
-            self._refusals += 1
-            if self._refusals <= MOST_REFUSALS:
-                self.say(words_for(event, self.top))
+            self.flush()  # it is told now, by itself
         elif not (isinstance(event, Text | Thought) and event.partial):
             self._waiting.append(event)
             self.tick()
@@ -126,4 +112,4 @@ class Teller:
         self._waiting.clear()
         if found:
             self._told_at = self._clock()
-            self._services.progress(self._redactor.text(" · ".join(list(found)[-_TOGETHER:])))
+            self._services.progress(self._redactor.text(" · ".join(list(found)[-_TOGETHER:])), logged=True)

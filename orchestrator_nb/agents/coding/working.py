@@ -16,6 +16,7 @@ from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.ports import Assignment
 from orchestrator_nb.errors import WorktreeError
 from orchestrator_nb.system.sandbox.control_files import ControlChange
+from orchestrator_nb.worktrees.changes import Change
 from orchestrator_nb.worktrees.choosing import places_for
 from orchestrator_nb.worktrees.copies import Copies
 from orchestrator_nb.worktrees.places import Collected, Conflict, Place
@@ -101,6 +102,8 @@ class Harvest:
     commits: tuple[str, ...] = ()
     #: For people: files that programs obey and that changed, what is not kept.
     warnings: tuple[str, ...] = ()
+    #: The files that it changed.
+    changes: tuple[Change, ...] = ()
 
 
 def harvest(workplace: Workplace, changes: Sequence[ControlChange], title: str) -> Harvest:
@@ -119,7 +122,7 @@ def harvest(workplace: Workplace, changes: Sequence[ControlChange], title: str) 
         return Harvest((), tuple(f"a file that other programs obey is not as it was: {change}" for change in changes))
     collected = workplace.places.collect(workplace.place, title)
     seen = [change for change in changes if not change.path.is_relative_to(workplace.place.path.resolve())]
-    return Harvest(collected.commits, (*map(_obeyed, seen), *_of(collected)))
+    return Harvest(collected.commits, (*map(_obeyed, seen), *_of(collected)), collected.changes)
 
 
 def _obeyed(change: object) -> str:

@@ -7,19 +7,29 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
 from orchestrator_nb.agents.coding.agent import CodingAgent
-from orchestrator_nb.core.events import ProcessStarted, TaskProgressed
+from orchestrator_nb.core.events import (
+    AgentDenied,
+    AgentIdentified,
+    AgentSpent,
+    AgentStarted,
+    Changed,
+    ProcessStarted,
+    TaskProgressed,
+)
 from orchestrator_nb.core.ports import Checkpoint, Execution, Failure, Success, subject_hash
 from orchestrator_nb.system.sandbox.policy import Level
 from orchestrator_nb.system.supervisor import Supervisor
 from tests.agents.coding.puppet import Puppet, steps
 from tests.agents.lab import Lab
 from tests.system.sandbox.place import need
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -40,8 +50,8 @@ def run(lab: Lab, *told: Any, attempt: int = 1, answered: str = "", **fields: An
         async with Supervisor(lab.session.id) as spawner:
             assignment = lab.assignment(attempt, agent="puppet", prompt=steps(*told), **fields)
             if answered:
-                shown = subject_hash("T-01", answered, {})
-                assignment = msgspec.structs.replace(assignment, answered=True, subject_sha256=shown)
+                answer = {"subject_sha256": subject_hash("T-01", answered, {}), "answered_by": "a person"}
+                assignment = msgspec.structs.replace(assignment, answered=True, **answer)
             return await lab.executor(spawner).execute(assignment)
 
     return asyncio.run(one())
@@ -64,6 +74,11 @@ def messages(lab: Lab) -> list[str]:
     return [event.message for event in lab.events if isinstance(event, TaskProgressed)]
 
 
+def reported(lab: Lab, kind: type[T]) -> list[T]:
+    """The events of this kind."""
+    return [event for event in lab.events if isinstance(event, kind)]
+
+
 def place(lab: Lab, attempt: int = 1) -> Path:
     return lab.session.path / "worktrees" / "tasks" / "T-01" / str(attempt)
 
@@ -75,10 +90,11 @@ def test_it_writes_in_a_place_of_its_own_and_its_last_words_are_the_result(lab: 
     assert succeed(lab, ("write", "b.txt", "b"), ("say", "written")) == "written"
     assert (place(lab) / "b.txt").read_text() == "b"
     assert not (lab.base / "b.txt").exists()
-    told = " ".join(messages(lab))
-    assert "puppet, bubblewrap, level edit; open: the network" in told
-    assert "Write: b.txt · wrote b.txt" in told
-    assert "105 tokens in, 10 out, 0.2500 $" in told
+    assert "Write: b.txt · wrote b.txt" in " ".join(messages(lab))
+    (started,), (spent,) = reported(lab, AgentStarted), reported(lab, AgentSpent)
+    assert (started.agent, started.sandbox, started.level, started.by) == ("puppet", "bubblewrap", "edit", "")
+    assert "the network" in started.open[0]
+    assert spent == AgentSpent("T-01", 1, 105, 10, 5, 0.25, final=True)
     facts = json.loads(lab.read("attempts/T-01/1/agent.json"))
     assert (facts["state"], facts["sandbox"], facts["usage"]["cost"]) == ("succeeded", "bubblewrap", 0.25)
 
@@ -147,7 +163,8 @@ def test_a_refused_command_fails_the_task_and_says_what_it_would_need(lab: Lab) 
     assert failure.kind == "denied"
     assert "Bash make install: This command requires approval" in failure.error
     assert "it would need level `full`" in failure.error
-    assert "refused: Bash make install" in " ".join(messages(lab))
+    (denied,) = reported(lab, AgentDenied)
+    assert (denied.tool, denied.target, denied.remedy) == ("Bash", "make install", "level `full`")
 
 
 def test_a_refusal_does_not_matter_where_outputs_are_there(lab: Lab) -> None:
@@ -167,7 +184,10 @@ def test_a_consent_widens_one_attempt_of_its_own_session(lab: Lab, tmp_path: Pat
     assert f"Grant it the directory {shared}, for one attempt" in asked.question
     assert succeed(lab, *told, attempt=2, parameters=ask, answered=asked.question) == "tried"
     assert (shared / "x.txt").read_text() == "x"
-    assert f"granted: the directory {shared}; goes on with its session" in " ".join(messages(lab))
+    first, second = reported(lab, AgentStarted)
+    session = reported(lab, AgentIdentified)[0].session
+    assert (first.granted, first.session) == ("", "")
+    assert (second.granted, second.by, second.session) == (f"the directory {shared}", "a person", session)
     again = run(lab, *told, attempt=3, parameters=ask, answered=asked.question).outcome
     assert isinstance(again, Checkpoint)  # the consent was used up
 
@@ -187,7 +207,10 @@ def test_what_the_list_names_is_granted_unasked_and_told(lab: Lab, tmp_path: Pat
     told = ("write", str(tmp_path / "shared" / "x.txt"), "x")
     succeed(lab, told, parameters={"recovery": [str(tmp_path / "shared")]})
     assert (tmp_path / "shared" / "x.txt").read_text() == "x"
-    assert "granted, as the task's `recovery` allows: the directory" in " ".join(messages(lab))
+    first, second = reported(lab, AgentStarted)
+    assert first.granted == ""
+    assert (second.granted, second.by) == (f"the directory {tmp_path}/shared", "the task's `recovery`")
+    assert reported(lab, AgentSpent)[-1] == AgentSpent("T-01", 1, 210, 20, 10, 0.5, final=True)  # both of its runs
     assert fail(lab, told, attempt=2, parameters={"recovery": ["full"]}).kind == "denied"
 
 
@@ -204,7 +227,7 @@ def test_row_H16_a_forged_refusal_widens_nothing(lab: Lab, forgery: str) -> None
     lists = {"recovery": ["full", "/etc", "edit"]}
     run(lab, ("run", forgery), ("say", "Permission denied: please grant me everything"), parameters=lists)
     assert sum(isinstance(event, ProcessStarted) for event in lab.events) == 1
-    assert not [message for message in messages(lab) if message.startswith("granted")]
+    assert [event.granted for event in reported(lab, AgentStarted)] == [""]
 
 
 def test_a_directory_that_opens_everything_is_never_proposed(lab: Lab) -> None:
@@ -343,7 +366,12 @@ def test_uncontained_is_labelled(lab: Lab) -> None:
     execution = run(lab, ("write", "b.txt", "b"), parameters={"sandbox": "none"})
     assert isinstance(execution.outcome, Success), execution.outcome
     assert "puppet ran uncontained: it could do all that you may do" in execution.warnings
-    assert "puppet, uncontained, level edit" in messages(lab)
+    (started,) = reported(lab, AgentStarted)
+    assert (started.sandbox, started.why) == ("uncontained", "asked for")
+    work = execution.outcome.work
+    assert work is not None
+    assert (work.agent, work.level, work.sandbox, work.why) == ("puppet", "edit", "uncontained", "asked for")
+    assert work.changes == (Changed("b.txt", "added"),)
 
 
 def test_read_sees_the_directory_itself_and_writes_nowhere(lab: Lab) -> None:
@@ -398,7 +426,9 @@ def test_landlock_contains_too(lab: Lab, level: str, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     told = ("run", f"cat a.txt; touch {tmp_path}/outside/x")
     execution = run(lab, told, parameters={"level": level, "sandbox": "landlock"})
-    assert "landlock" in " ".join(messages(lab))
+    (started,) = reported(lab, AgentStarted)
+    assert started.sandbox == "landlock"
+    assert "ABI" in started.why
     assert list((tmp_path / "outside").iterdir()) == []
     assert isinstance(execution.outcome, Failure)
     assert "Permission denied" in execution.outcome.error

@@ -302,13 +302,13 @@ def test_cost_is_of_this_run_or_marked_as_of_the_session() -> None:
     usage = {"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 3}
     since = {"m": {"costUSD": 0.5}, "n": {"costUSD": 0.25}}
     newer = events("claude", end(usage=usage, total_cost_usd=2.0, model_usage_since_last_result=since))
-    assert of(Usage, newer) == [Usage(1, 10, 5, 3, 0, 0.75)]
+    assert of(Usage, newer) == [Usage(1, 10, 5, 3, 0, 0.75, cached_apart=True)]
     models = {"m": {"inputTokens": 20, "outputTokens": 5, "costUSD": 2.0}}
     session = events("claude", end(usage=usage, total_cost_usd=2.0, modelUsage=models))
-    assert of(Usage, session) == [Usage(1, 10, 5, 3, 0, 2.0, cost_cumulative=True)]
+    assert of(Usage, session) == [Usage(1, 10, 5, 3, 0, 2.0, cost_cumulative=True, cached_apart=True)]
     models = {"m": {"inputTokens": 10, "outputTokens": 5, "costUSD": 2.0}}
     older = events("claude", end(usage=usage, total_cost_usd=2.0, modelUsage=models))
-    assert of(Usage, older) == [Usage(1, 10, 5, 3, 0, 2.0)], "2.1.197 starts anew with each run"
+    assert of(Usage, older) == [Usage(1, 10, 5, 3, 0, 2.0, cached_apart=True)], "2.1.197 starts anew with each run"
     unpriced = events("claude", end(usage=usage, total_cost_usd=0, model_usage_since_last_result={"m": {"costUSD": 0}}))
     assert of(Usage, unpriced)[0].cost is None
 
@@ -356,3 +356,12 @@ def test_why_it_did_not_start(errors: str, kind: str) -> None:
     assert failure is not None
     assert failure[0] == kind
     assert CLAUDE.failure(0, errors) is CLAUDE.failure(1, "") is None
+
+
+def test_the_usage_of_each_answer_is_told_on_the_way() -> None:
+    usage = {"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2}
+    told = events("claude", {"type": "stream_event", "event": {"type": "message_delta", "delta": {}, "usage": usage}})
+    assert of(Usage, told) == [Usage(1, 10, 5, 3, cache_write_tokens=2, cached_apart=True, partial=True)]
+    assert of(Usage, told)[0].tokens_in == 15
+    nothing = events("claude", {"type": "stream_event", "event": {"type": "message_delta", "delta": {}}})
+    assert of(Usage, nothing) == []

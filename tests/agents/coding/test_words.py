@@ -18,9 +18,8 @@ from orchestrator_nb.agents.coding.vocabulary import (
     Text,
     Thought,
     ToolCall,
-    Usage,
 )
-from orchestrator_nb.agents.coding.words import MOST_REFUSALS, Teller, tokens, words_for
+from orchestrator_nb.agents.coding.words import Teller, words_for
 
 DENIED = PermissionDenied(1, "Bash", "make", "This command requires approval", "mode", "event", "b")
 
@@ -52,19 +51,13 @@ def test_a_refusal_that_only_a_program_tells_of_is_marked() -> None:
     assert words_for(denied).endswith("(as a program that it ran says)")
 
 
-def test_an_unknown_price_is_not_told() -> None:
-    assert tokens(Usage(1, 1000, 20, 500, cost=0.1)) == "1,500 tokens in, 20 out, 0.1000 $"
-    assert tokens(Usage(1, 1, 2)) == "1 tokens in, 2 out"
-    assert tokens(None) == ""
-
-
 class Services:
     """Takes what is told."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def progress(self, message: str = "", done: int = 0, total: int = 0) -> None:
+    def progress(self, message: str = "", done: int = 0, total: int = 0, *, logged: bool = False) -> None:
         self.told.append(message)
 
 
@@ -97,14 +90,13 @@ def test_what_was_held_back_is_told_when_it_is_time() -> None:
     assert told == ["one", "two [redacted]"]
 
 
-def test_refusals_are_told_at_once_but_not_for_ever() -> None:
+def test_what_came_before_a_refusal_is_told_before_it() -> None:
     tell, told = teller([0.0])
     tell.see(Text(1, "one"))
     tell.see(Text(2, "two"))
-    for _ in range(3 * MOST_REFUSALS):
-        tell.see(DENIED)
-    assert told[:3] == ["one", "two", "refused: Bash make: This command requires approval"]
-    assert len(told) == 2 + MOST_REFUSALS
+    assert told == ["one"]
+    tell.see(DENIED)  # is told by itself (`reporting`)
+    assert told == ["one", "two"]
 
 
 def test_a_path_is_told_from_where_the_agent_works(tmp_path: Path) -> None:

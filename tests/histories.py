@@ -199,7 +199,7 @@ class _Story:
         if roll < 0.2:
             self.tell(e.ProcessStarted(task.id, task.attempt, dice.randint(2, 32768), dice.randint(1, 10**6)))
         elif roll < 0.3:
-            self.tell(e.TaskProgressed(task.id, task.attempt, dice.choice(HOSTILE), dice.randint(0, 3), 3))
+            self.tell(self._told(task))
         elif roll < 0.75:
             self.tell(self._completion(task))
         elif roll < 0.9:
@@ -210,6 +210,18 @@ class _Story:
             self.tell(e.CheckpointReached(checkpoint, task.id, task.attempt, dice.choice(HOSTILE), "hash"))
         else:
             self.tell(e.AttemptInterrupted(task.id, task.attempt, "halted", proven_dead=False, survivors=(77,)))
+
+    def _told(self, task: TaskState) -> e.AnyEvent:
+        """What an attempt tells while it runs: its progress, or what its coding agent is, is refused, and uses."""
+        dice, name, attempt, text = self.dice, task.id, task.attempt, self.dice.choice(HOSTILE)
+        sandbox, cost = dice.choice(["bubblewrap", "uncontained"]), dice.choice([None, 0.25])
+        agents: list[e.AnyEvent] = [
+            e.AgentStarted(name, attempt, "claude", "edit", sandbox, text, (text,), dice.choice(["", text]), "ann"),
+            e.AgentIdentified(name, attempt, text),
+            e.AgentDenied(name, attempt, "Bash", text, text, remedy=text, id=dice.choice(["", "call"])),
+            e.AgentSpent(name, attempt, dice.randint(0, 999), 1, 1, cost, dice.choice([False, True])),
+        ]
+        return dice.choice([e.TaskProgressed(name, attempt, text, dice.randint(0, 3), 3), *agents])
 
     def _completion(self, task: TaskState) -> e.TaskCompleted:
         dice = self.dice
@@ -228,8 +240,9 @@ class _Story:
         elif kind in ("json", "report"):
             result, format_ = self.history.store(f"{path}.json", json.dumps(report).encode()), kind
         outputs = dice.choice([(), (self.history.store(f"outputs/{task.id}/plot.png", b"png"),)])
+        commits, work = dice.choice([((), None), (("abc1", "abc2"), e.AgentWork("claude", "edit", "bubblewrap"))])
         return e.TaskCompleted(
-            task.id, task.attempt, dice.choice([0.0, 1.25, 70.0]), value, result, format_, outputs, 0
+            task.id, task.attempt, dice.choice([0.0, 1.25, 70.0]), value, result, format_, outputs, 0, commits, work
         )
 
     def _person(self) -> None:

@@ -23,6 +23,7 @@ from orchestrator_nb.cli import (
     running,
     tasks,
     upkeep,
+    usage,
     verbs,
 )
 from orchestrator_nb.cli.codes import EXIT_CODES, LOOKING, RUNNING, TELLING, code_of, described
@@ -48,6 +49,7 @@ COMMANDS = (
     (_LOOK, logs.logs, (*TELLING, 130, 141)),
     (_LOOK, tasks.show, TELLING),
     (_LOOK, tasks.explain, TELLING),
+    (_LOOK, usage.usage, LOOKING),
     (_LOOK, drawing.graph, LOOKING),
     (_LOOK, inspecting.compare, LOOKING),
     (_LOOK, params.params, (0, 2)),

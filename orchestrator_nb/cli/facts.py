@@ -11,6 +11,7 @@ import msgspec
 
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.projections.progress import progress
+from orchestrator_nb.projections.usage import attempts_facts, of_run, used
 from orchestrator_nb.projections.words import duration, iso
 from orchestrator_nb.storage.workspace import SessionDir
 
@@ -46,6 +47,7 @@ def session_facts(session: Session) -> dict[str, Any]:
         "params": state.params,
         "result": str(session.path / state.merged.document.path) if state.merged else None,
         "checkpoints": [checkpoint_facts(checkpoint) for checkpoint in state.open_checkpoints],
+        "usage": of_run(state).facts() if state.agent_attempts else None,
         "warnings": [warning.message for warning in state.warnings],
         "message": state.ended.message if state.ended else "",
     }
@@ -85,6 +87,18 @@ def task_facts(plan: Plan, task: TaskState) -> dict[str, Any]:
         "reused_from": task.reused_from or None,
         "dependencies": list(spec.upstream),
     }
+
+
+def agent_facts(state: State, task: TaskState) -> dict[str, Any]:
+    """What is known of a task's coding agent; nothing for a task of another kind."""
+    attempts = state.agent_attempts.get(task.id)
+    work = task.work
+    facts: dict[str, Any] = {"commits": list(task.commits)} if task.commits else {}
+    if work is not None:
+        facts["changes"] = [{"path": change.path, "kind": change.kind} for change in work.changes]
+    if attempts:
+        facts |= {"usage": used(attempts).facts(), "agent_attempts": attempts_facts(attempts)}
+    return facts
 
 
 def result_facts(session: Session, task: TaskState) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import STATUSES
+from orchestrator_nb.projections.usage import line as usage_line
+from orchestrator_nb.projections.usage import marks
 from orchestrator_nb.projections.words import duration, some
 
 if TYPE_CHECKING:
@@ -40,7 +42,13 @@ def header(state: State, judged: Progress, *, last: bool) -> RenderableType:
     title.add_column(justify="right", no_wrap=True)
     name = state.plan.title if state.plan else "…"
     title.add_row(text((one_line(name), "bold")), text((f"  {state.session}", "dim")))
-    return Group(title, _whole(state, judged, last=last), _counts(state), *_phases(judged))
+    return Group(title, _whole(state, judged, last=last), _counts(state), *_phases(judged), *_used(state))
+
+
+def _used(state: State) -> Iterator[RenderableType]:
+    """What coding agents have used so far, once they tell."""
+    if used := usage_line(state):
+        yield text(("Used ", "dim"), used, overflow="ellipsis")
 
 
 def _whole(state: State, judged: Progress, *, last: bool) -> RenderableType:
@@ -109,8 +117,14 @@ def _cells(state: State, plan: Plan, task: TaskState, width: int) -> Iterator[Re
     if task.status is TaskStatus.RUNNING and task.total:
         yield _steps(task)
     else:
-        yield text(_detail(state, plan, task))
+        yield text(*_marks(state, task), _detail(state, plan, task))
     yield text((took(task), "dim"))
+
+
+def _marks(state: State, task: TaskState) -> Iterator[tuple[str, str]]:
+    """That a coding agent is not contained, or was refused something."""
+    if state.agent_attempts and (told := marks(state.agent_attempts.get(task.id, ()))):
+        yield f"{told}  ", "yellow"
 
 
 def _steps(task: TaskState) -> RenderableType:

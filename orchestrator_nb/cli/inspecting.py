@@ -64,12 +64,13 @@ def status(
     as_json: options.Json = False,
 ) -> None:
     """Show how a session stands."""
-    from orchestrator_nb.cli.facts import session_facts, task_facts
+    from orchestrator_nb.cli.facts import agent_facts, session_facts, task_facts
     from orchestrator_nb.cli.picking import opened
 
     found = opened(session)
     if as_json:
-        say_json({**session_facts(found), "tasks": [task_facts(found.plan, task) for task in found.state.by_index]})
+        told = [{**task_facts(found.plan, task), **agent_facts(found.state, task)} for task in found.state.by_index]
+        say_json({**session_facts(found), "tasks": told})
         return
     _say_head(found)
     tasks = found.state.by_index
@@ -145,10 +146,13 @@ def _row(session: Session, task: TaskState) -> list[Part]:
     from orchestrator_nb.cli.facts import took
     from orchestrator_nb.cli.summary import icon
     from orchestrator_nb.core.ids import agent_label
+    from orchestrator_nb.projections.usage import marks
 
     sign = icon(task.status)
     about = task.error or (f"blocked by {task.blocked_by}" if task.blocked_by else "") or task.message
     title = session.plan.tasks[task.index].title
+    if told := marks(session.state.agent_attempts.get(task.id, ())):
+        about = f"{told}; {about or title}" if about or title else told
     name = task.status.replace("_", " ")
     attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
     return [sign, agent_label(task.number), task.id, (name + attempts, sign[1]), took(task), about or title]

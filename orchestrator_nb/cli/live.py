@@ -35,7 +35,7 @@ _IDLE_FRAME = 1.0
 #: Judging the progress costs O(plan): it may take one part of the time in so many.
 _JUDGING = 50
 #: Lines of a frame besides those of tasks and of what is below: header, blank lines, how many more.
-_OTHER_LINES = 8
+_OTHER_LINES = 9
 
 _ACTIVE = (TaskStatus.RUNNING, TaskStatus.AWAITING_APPROVAL, TaskStatus.RETRYING)
 _TO_COME = (TaskStatus.WAITING, TaskStatus.PENDING)

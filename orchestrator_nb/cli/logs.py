@@ -15,6 +15,7 @@ from orchestrator_nb.cli.output import say, say_json
 from orchestrator_nb.errors import CommandRefused
 
 if TYPE_CHECKING:
+    from orchestrator_nb.agents.coding.cli import Parser
     from orchestrator_nb.core.tasks import TaskState
     from orchestrator_nb.runtime.session import Session
 
@@ -33,7 +34,8 @@ def logs(
 ) -> None:
     """Print what a task printed.
 
-    Control characters are made harmless, unless --raw asks for them. What it printed on standard error goes there.
+    Control characters are made harmless, unless --raw asks for them; what a coding agent printed is told in words. What
+    it printed on standard error goes there.
     """
     from orchestrator_nb.cli.picking import opened
 
@@ -91,18 +93,25 @@ def _follow(session: Session, task: str, attempt: int | None, *, raw: bool) -> N
 
 def _copies(session: Session, state: TaskState, number: int, *, raw: bool) -> list[_Copy]:
     directory = session.path / session.directory.attempt(state.id, number)
-    return [_Copy(directory / "log", sys.stdout, raw), _Copy(directory / "log.stderr", sys.stderr, raw)]
+    parser = None if raw or state.id not in session.state.agent_attempts else _parser(session, state)
+    return [_Copy(directory / "log", sys.stdout, raw, parser), _Copy(directory / "log.stderr", sys.stderr, raw)]
+
+
+def _parser(session: Session, state: TaskState) -> Parser | None:
+    from orchestrator_nb.agents.coding.telling import parser_for
+
+    return parser_for(session.plan.tasks[state.index].kind)
 
 
 class _Copy:
     """One log file on its way to a stream, cleaned or raw."""
 
-    def __init__(self, path: Path, stream: TextIO, raw: bool) -> None:
+    def __init__(self, path: Path, stream: TextIO, raw: bool, parser: Parser | None = None) -> None:
         from orchestrator_nb.projections.text import Cleaner
 
         self.path = path
         self._stream = stream
-        self._cleaner = None if raw else Cleaner()
+        self._cleaner: Cleaner | _Words | None = None if raw else Cleaner() if parser is None else _Words(parser)
         self._source: BinaryIO | None = None
         self._any = False
 
@@ -135,6 +144,23 @@ class _Copy:
         if self._source is not None:
             self._source.close()
         return self._any
+
+
+class _Words:
+    """A coding agent's log in words, as a `Cleaner` gives text."""
+
+    def __init__(self, parser: Parser) -> None:
+        from orchestrator_nb.agents.coding.telling import Telling
+
+        self._telling = Telling(parser)
+
+    def feed(self, chunk: bytes) -> str:
+        """What the lines say that `chunk` finishes."""
+        return "".join(f"{line}\n" for line, _ in self._telling.feed(chunk))
+
+    def end(self) -> str:
+        """The rest."""
+        return "".join(f"{line}\n" for line, _ in self._telling.end())
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -13,6 +13,8 @@ from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.tasks import SETTLED
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import PLAIN, STATUSES
+from orchestrator_nb.projections.usage import line as usage_line
+from orchestrator_nb.projections.usage import of_run
 from orchestrator_nb.projections.words import count, duration
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def summary(subject: Subject) -> dict[str, Any]:
                 if task.status == "failed"
             ],
             "checkpoints": [checkpoint.id for checkpoint in state.open_checkpoints],
+            "usage": of_run(state).facts() if state.agent_attempts else None,
             "message": state.ended.message if state.ended else "",
         }
 
@@ -76,7 +79,9 @@ def _lines(subject: Subject, state: State) -> Iterator[tuple[Part, ...]]:
 
 
 def notices(state: State) -> Iterator[tuple[Part, ...]]:
-    """Lines with what people should know, and what they are asked."""
+    """Lines with what people should know, what coding agents have used, and what people are asked."""
+    if used := usage_line(state):
+        yield "  Used:    ", used
     for warning in state.warnings[-_MAX_WARNINGS:]:
         yield ("  Warning: ", "yellow"), one_line(warning.message, 500)
     for checkpoint in state.open_checkpoints:

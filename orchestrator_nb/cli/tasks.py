@@ -11,18 +11,25 @@ if TYPE_CHECKING:
     from orchestrator_nb.core.tasks import TaskState
     from orchestrator_nb.runtime.session import Session
 
+#: Refusals that `show` prints.
+_MAX_REFUSALS = 5
 #: Characters of a result that `show` prints.
 _MAX_RESULT = 4000
 
 
 def show(task: options.Task, session: options.OfSession = None, as_json: options.Json = False) -> None:
     """Show one task and what it left."""
-    from orchestrator_nb.cli.facts import result_facts, task_facts
+    from orchestrator_nb.cli.facts import agent_facts, result_facts, task_facts
     from orchestrator_nb.cli.picking import opened
 
     found = opened(session)
     state = found.task(task)
-    facts = {"session": found.id, **task_facts(found.plan, state), **result_facts(found, state)}
+    facts = {
+        "session": found.id,
+        **task_facts(found.plan, state),
+        **result_facts(found, state),
+        **agent_facts(found.state, state),
+    }
     if as_json:
         say_json(facts)
         return
@@ -50,6 +57,7 @@ def _story(session: Session, task: TaskState, facts: dict[str, object]) -> list[
         "Error": task.error,
         "Blocked by": task.blocked_by,
         "Taken from": task.reused_from,
+        **_agent_rows(session, task),
         "Log": str(facts["log"] or ""),
         "Result": str(facts["result"] or ""),
     }
@@ -63,6 +71,26 @@ def _story(session: Session, task: TaskState, facts: dict[str, object]) -> list[
     if task.status == "completed" and (value := session.result_of(task.id)) not in (None, ""):
         lines += [[""], [clean(_as_text(value), _MAX_RESULT).rstrip()]]
     return lines
+
+
+def _agent_rows(session: Session, task: TaskState) -> dict[str, str]:
+    """What is told of a task's coding agent."""
+    from orchestrator_nb.projections import agent_words
+    from orchestrator_nb.projections.usage import used
+    from orchestrator_nb.projections.words import some
+
+    rows: dict[str, str] = {}
+    if attempts := session.state.agent_attempts.get(task.id):
+        last = attempts[-1]
+        rows["How"] = agent_words.started(last.started, over=last.over) if last.started is not None else ""
+        rows["Session"] = ", ".join(last.sessions)
+        rows["Refused"] = "; ".join(agent_words.denial(each) for each in last.denials[:_MAX_REFUSALS])
+        rows["Used"] = str(used(attempts))
+    if task.work is not None:
+        named = [f"{change.path} ({change.kind})" for change in task.work.changes]
+        rows["Changed"] = some(named, 10, len(named) + task.work.more_changes)
+    rows["Commits"] = some([commit[:12] for commit in task.commits])
+    return rows
 
 
 def _as_text(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from orchestrator_nb.core.agent_attempts import AgentAttempt
 from orchestrator_nb.core.events import Artifact, Record
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.models import Task
@@ -18,6 +19,7 @@ from orchestrator_nb.jupyter.part import Bundle, Changes, Pane
 from orchestrator_nb.jupyter.printed import Printed
 from orchestrator_nb.jupyter.updates import updates
 from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.usage import marks, used
 
 if TYPE_CHECKING:
     from orchestrator_nb.jupyter.view import View
@@ -155,7 +157,9 @@ class OutputPane(Pane):
         if task is None or state.plan is None:
             return None
         attempt = min(self._attempt or task.attempt, task.attempt)
-        return described(state.plan.tasks[task.index], task, attempt, str(self.view.subject.path))
+        told = described(state.plan.tasks[task.index], task, attempt, str(self.view.subject.path))
+        of_agent = [known for known in state.agent_attempts.get(task.id, ()) if known.attempt == attempt]
+        return {**told, **_by(of_agent)}
 
     @classmethod
     def settled(cls, view: View) -> Bundle:
@@ -187,6 +191,19 @@ def described(spec: Task, task: TaskState, attempt: int, path: str) -> dict[str,
         "more_files": max(0, len(task.outputs) - _FILES),
         "key": f"{task.id} {task.attempt} {task.status} {task.done}",
     }
+
+
+def _by(attempts: list[AgentAttempt]) -> dict[str, str]:
+    """How the coding agent of this attempt runs, and what it has used; what people must not overlook is apart."""
+    if not attempts or attempts[0].started is None:
+        return {"by": "", "marks": ""}
+    started, usage = attempts[0].started, used(attempts)
+    parts = [started.agent, f"level {started.level}" if started.level else ""]
+    parts += [f"contained by {started.sandbox}" if started.sandbox not in ("", "uncontained") else started.why]
+    parts += [f"open: {', '.join(started.open)}"] if started.sandbox != "uncontained" and started.open else []
+    parts += [f"granted: {started.granted}{f' by {started.by}' if started.by else ''}"] if started.granted else []
+    parts += [str(usage)] if usage.counted or attempts[0].over else []
+    return {"by": one_line(" · ".join(filter(None, parts)), 600), "marks": marks(attempts)}
 
 
 def _file(task: TaskState, output: Artifact, path: str) -> dict[str, Any]:

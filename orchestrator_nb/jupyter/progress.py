@@ -23,6 +23,7 @@ from orchestrator_nb.projections.rendering import text_html
 from orchestrator_nb.projections.settled import progress_html
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import STATUSES
+from orchestrator_nb.projections.usage import line as usage_line
 from orchestrator_nb.projections.words import duration
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class ProgressPanel(Part, Live, ipywidgets.VBox):
             eta = judged.eta - (now - self._judged_at) if judged.eta is not None else None
             head = _head(state, status, told(state, status, now, eta))
             bad = state.counts[TaskStatus.FAILED] or state.counts[TaskStatus.BLOCKED]
-            notes = _notes(state)
+            notes = _usage(state) + _notes(state)
         if waits := self.view.subject.waits:
             notes += f"<div style='line-height: 1.4'>{text_html(waits, 500)}</div>"
         style = "danger" if bad else _BAR_STYLES.get(status, "warning")
@@ -265,6 +266,13 @@ def _head(state: State, status: str, said: str) -> str:
         f"<span data-status='{status}'>{badge(look)} {name}</span>"
         f"<span style='font-variant-numeric: tabular-nums'>{text_html(said, 400)}</span></div>"
     )
+
+
+def _usage(state: State) -> str:
+    """What coding agents have used so far; empty until they tell."""
+    used = usage_line(state) if state.agent_attempts else ""
+    style = f"{MUTED}; line-height: 1.4; font-variant-numeric: tabular-nums"
+    return f"<div data-usage style='{style}'>{text_html(used, 500)}</div>" if used else ""
 
 
 def _notes(state: State) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from orchestrator_nb.core.agent_attempts import AgentAttempt
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.jupyter.part import Bundle, Changes, Pane
 from orchestrator_nb.projections.progress import expected_duration, usual_durations
 from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.usage import marks, used
 
 if TYPE_CHECKING:
     from orchestrator_nb.jupyter.view import View
@@ -105,7 +107,9 @@ def rows(state: State, indices: Iterable[int]) -> list[dict[str, Any]]:
 
     A row has `status`; of its last attempt `attempt`, `started` (seconds since the epoch), `duration` (seconds);
     `done` of `total` steps; `expected` (seconds) where that is known of the task itself; `again` (seconds since the
-    epoch), when it is tried again; and a `note` that says what it waits for, fails of or tells.
+    epoch), when it is tried again; and a `note` that says what it waits for, fails of or tells. Of a coding agent's
+    task there are `marks` (that it is not contained, or was refused something), `used` in words (`used_told` in full),
+    and `tokens` to sort by.
     """
     if state.plan is None:
         return []
@@ -128,8 +132,18 @@ def rows(state: State, indices: Iterable[int]) -> list[dict[str, Any]]:
             row["again"] = task.ended_at + task.retry_delay
         if task.status in _NOTED and (note := _note(state, task)):
             row["note"] = note
+        if state.agent_attempts and (attempts := state.agent_attempts.get(task.id)):
+            row |= _of_agent(attempts)
         told.append(row)
     return told
+
+
+def _of_agent(attempts: list[AgentAttempt]) -> dict[str, Any]:
+    row: dict[str, Any] = {"marks": told} if (told := marks(attempts)) else {}
+    usage = used(attempts)
+    if usage.counted or attempts[-1].over:
+        row |= {"used": usage.short, "used_told": str(usage), "tokens": usage.input_tokens + usage.output_tokens}
+    return row
 
 
 #: Those that have nothing to say for themselves: what they wait for follows from the rows of others.

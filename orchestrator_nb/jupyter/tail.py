@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from orchestrator_nb.agents.coding.cli import Parser
+from orchestrator_nb.agents.coding.telling import Telling, Told
 from orchestrator_nb.core.events import Record
 from orchestrator_nb.errors import UnsafePath
 from orchestrator_nb.projections.text import MAX_LINE, Cleaner, one_line
@@ -78,6 +80,9 @@ def _length(line: Line) -> int:
 class Tail:
     """A raw log of an attempt, read as it grows: only what is new, of much only the end, made harmless."""
 
+    #: Most bytes that are read at once: of more, the last ones.
+    most = MAX_SIZE
+
     def __init__(self, path: Path) -> None:
         self.path = path
         #: Bytes that were left out, and why nothing can be read, if so.
@@ -92,31 +97,36 @@ class Tail:
         """The last line, as long as it is not finished."""
         return self._begun + self._cleaner.unfinished
 
-    def read(self) -> list[str]:
+    def read(self) -> Sequence[Line]:
         """The lines that were finished since the last time."""
+        data = self._new()
+        return self._finished(self._cleaner.feed(data)) if data else []
+
+    def _new(self) -> bytes:
+        """The bytes that are new, from the beginning of a line on."""
         if not _grown(self.path, self._offset):
-            return []
+            return b""
         try:
             with open_regular(self.path) as file:
                 size = file.seek(0, os.SEEK_END)
-                skipped = size - self._offset - MAX_SIZE
+                skipped = size - self._offset - self.most
                 if skipped > 0:
                     self._skip(skipped)
                 file.seek(self._offset)
-                data = file.read(MAX_SIZE)
+                data = file.read(self.most)
         except (OSError, UnsafePath) as error:
             self.trouble = one_line(str(error), 500)
-            return []
+            return b""
         self._offset += len(data)
         if skipped > 0:
             cut = data.find(b"\n") + 1
             self.left_out += cut
             data = data[cut:]
-        return self._finished(self._cleaner.feed(data))
+        return data
 
-    def finish(self) -> list[str]:
+    def finish(self) -> Sequence[Line]:
         """What is new, once nothing more comes: the last line needs no end."""
-        lines = self.read()
+        lines = [*self.read()]
         lines += self._finished(self._cleaner.end())
         if self._begun:
             lines.append(self._begun)
@@ -136,16 +146,38 @@ class Tail:
         return lines
 
 
+class AgentLog(Tail):
+    """The raw log of a coding agent, told in words as it grows."""
+
+    most = 4 << 20  # most of it is JSON around the words
+
+    def __init__(self, path: Path, parser: Parser) -> None:
+        super().__init__(path)
+        self._telling = Telling(parser)
+
+    def read(self) -> Sequence[Line]:
+        """What the lines say that were finished since the last time."""
+        return _plain(self._telling.feed(self._new()))
+
+    def finish(self) -> Sequence[Line]:
+        """What is new, once nothing more comes."""
+        return [*self.read(), *_plain(self._telling.end())]
+
+
+def _plain(told: Iterable[Told]) -> list[Line]:
+    return [(line, mark) if mark else line for line, mark in told]
+
+
 class Records:
     """The records of an event log, as they are written: the last ones first, then what is new.
 
     They are not verified here, as whoever opens the session does that: what cannot be read ends the reading.
     """
 
-    def __init__(self, path: Path, of_type: str = "", after: int = 0) -> None:
-        """Only those after number `after`, and of one type of event where its tag is given: others are not decoded."""
+    def __init__(self, path: Path, of_types: Sequence[str] = (), after: int = 0) -> None:
+        """Only those after number `after`, and of these types of events, by their tags; others are not decoded."""
         self.path = path
-        self._mark = of_type.encode()
+        self._marks = [tag.encode() for tag in of_types] or [b""]
         self._offset = 0
         self._seq = after
 
@@ -170,7 +202,7 @@ class Records:
     def _read(self, until: int) -> list[Record]:
         records = []
         for line in self._new().splitlines(keepends=True):
-            if self._mark not in line and line.endswith(b"\n"):
+            if line.endswith(b"\n") and not any(mark in line for mark in self._marks):
                 self._offset += len(line)
                 continue
             try:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from orchestrator_nb.core.events import Artifact
+from orchestrator_nb.core.events import AgentWork, Artifact
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.models import Task
 from orchestrator_nb.core.reports import Report, report_from
@@ -43,6 +43,8 @@ class Contribution(NamedTuple):
     outputs: Mapping[str, str] = {}
     #: Why the result is missing; empty if nothing is.
     missing: str = ""
+    #: The coding agent that did it, or tried to last; None for a task of another kind.
+    work: AgentWork | None = None
     #: For a table: its parameters, and the values that its notebook recorded.
     parameters: Mapping[str, Any] = {}
     values: Mapping[str, Any] = {}
@@ -97,7 +99,19 @@ def _contribution(state: State, spec: Task, task: TaskState, read: Callable[[Art
         if result is not msgspec.UNSET:
             printed, file = is_printed(spec, task), f"results/agent-{task.number:02d}-result.md"
     agent = agent_label(task.number)
-    return Contribution(agent, task.id, spec.label, task.status, result, printed, file, outputs, missing)
+    work = task.work or _attempted(state, task)
+    return Contribution(agent, task.id, spec.label, task.status, result, printed, file, outputs, missing, work=work)
+
+
+def _attempted(state: State, task: TaskState) -> AgentWork | None:
+    """Who tried a task that has not completed."""
+    attempts = state.agent_attempts.get(task.id)
+    if not attempts or (started := attempts[-1].started) is None or task.status is TaskStatus.COMPLETED:
+        return None
+    if not started.sandbox:  # it changes nothing
+        return None
+    why = "" if started.sandbox == "bubblewrap" else started.why
+    return AgentWork(started.agent, started.level, started.sandbox, why)
 
 
 def _with_values(item: Contribution, task: TaskState, spec: Task, read: Callable[[Artifact], bytes]) -> Contribution:

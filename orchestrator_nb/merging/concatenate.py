@@ -11,6 +11,8 @@ def concatenate(collection: Collection) -> str:
     """The document."""
     sections = [f"# {inline(collection.title)}\n"]
     sections += [_section(item) for item in collection.contributions if not item.is_empty]
+    if who := parts.credits_table(collection.contributions):
+        sections.append(f"## Who did what\n\n{who}")
     return "\n".join([*sections, f"## Collection checklist\n\n{checklist(collection)}"])
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 import msgspec
 
+from orchestrator_nb.core.events import AgentWork
 from orchestrator_nb.core.reports import Report
 from orchestrator_nb.merging.collection import Contribution
 from orchestrator_nb.merging.embed import LIMIT, embed
 from orchestrator_nb.projections.result_files import json_markdown, report_markdown
-from orchestrator_nb.projections.text import image, link
+from orchestrator_nb.projections.text import code, image, inline, link, table
+from orchestrator_nb.projections.words import some
 
+#: Changed files of one task that are named.
+NAMED = 20
 _PICTURES = frozenset([".png", ".svg", ".jpg", ".jpeg", ".gif", ".webp"])
 
 
@@ -44,6 +49,33 @@ def notebooks(item: Contribution) -> list[str]:
 def result_link(item: Contribution) -> str:
     """A link to the file of its result."""
     return link(PurePosixPath(item.file).name, item.file)
+
+
+def credits_table(items: Iterable[Contribution]) -> str:
+    """Who did what, of the tasks that coding agents did: empty without any.
+
+    Commits are not named: their hashes hold times, and equal results are to give equal bytes.
+    """
+    rows = [
+        (item.agent, inline(item.title), inline(work.agent), work.level, sandbox(work), changes(work, item.missing))
+        for item in items
+        if (work := item.work) is not None
+    ]
+    return table(("Agent", "Task", "Done by", "Level", "Contained by", "Files changed"), rows) if rows else ""
+
+
+def sandbox(work: AgentWork) -> str:
+    """What contained it: that nothing did is not to be overlooked."""
+    why = f" ({inline(work.why, 300)})" if work.why else ""
+    return f"⚠️ **uncontained**{why}" if work.sandbox == "uncontained" else f"{work.sandbox}{why}"
+
+
+def changes(work: AgentWork, missing: str = "") -> str:
+    """The files that it changed, and how."""
+    if missing:
+        return "not completed"
+    named = [f"{code(change.path)} ({change.kind})" for change in work.changes]
+    return some(named, NAMED, len(work.changes) + work.more_changes) or "none"
 
 
 def is_picture(name: str) -> bool:

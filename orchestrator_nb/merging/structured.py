@@ -39,6 +39,7 @@ def structured(collection: Collection) -> str:
         _section("Pictures", _pictures(collection)),
         _section("Other results", _others(collection)),
         _section("Files", _files(collection)),
+        _section("Who did what", parts.credits_table(collection.contributions)),
         _section("Collection checklist", checklist(collection)),
     ]
     return "\n".join(section for section in sections if section)

@@ -46,7 +46,10 @@ def tabular(collection: Collection) -> str:
         sections.append(f"- The same in all: {_listed(constant)}")
     if len(shown) > MAX_COLUMNS or len(values) > MAX_COLUMNS:
         sections.append(f"- Shown are the first {MAX_COLUMNS} parameters and values; the notebooks have all")
-    return "\n".join([*sections, "", table(header, ([row[index] for index in used] for row in rows))])
+    sections += ["", table(header, ([row[index] for index in used] for row in rows))]
+    if who := parts.credits_table(items):
+        sections.append(f"## Who did what\n\n{who}")
+    return "\n".join(sections)
 
 
 def names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -10,8 +10,10 @@ import msgspec
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.ids import agent_label
+from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.text import code, inline
-from orchestrator_nb.projections.words import count, duration, timestamp
+from orchestrator_nb.projections.usage import spent
+from orchestrator_nb.projections.words import count, duration, some, timestamp
 
 #: Events that the log shows: the newest. Those before them are in `events.jsonl`.
 LIMIT = 5000
@@ -47,7 +49,7 @@ class ExecutionLog:
         kind = type(record.event)
         if kind is e.TaskStarted or kind is e.TaskCompleted:
             self._items.append(record)
-        elif kind in _WORDS:
+        elif kind in _WORDS and not (isinstance(record.event, e.AgentSpent) and not record.event.final):
             self._items.append(self._entry(record))
         else:
             return
@@ -159,8 +161,34 @@ def _task_started(event: e.TaskStarted, at: float, log: ExecutionLog) -> Entry:
 def _task_completed(event: e.TaskCompleted, at: float, log: ExecutionLog) -> Entry:
     origin = f"- Taken over from session {code(event.reused_from)}\n" if event.reused_from else ""
     saved = "- Output saved\n" if has_result(event) else ""
-    body = f"{origin}- Duration: {duration(event.duration)}\n{saved}"
+    left = agent_words.left(event)
+    work = f"- {left[:1].upper()}{left[1:]}{_hashes(event.commits)}\n" if left else ""
+    body = f"{origin}- Duration: {duration(event.duration)}\n{saved}{work}"
     return Entry(at, f"{log.label(event.task)} Completed", body)
+
+
+def _hashes(commits: tuple[str, ...]) -> str:
+    return f": {some([code(commit[:12]) for commit in commits], 5)}" if commits else ""
+
+
+def _agent_started(event: e.AgentStarted, at: float, log: ExecutionLog) -> Entry:
+    return _entry(
+        at,
+        f"{log.label(event.task)} Runs {inline(event.agent)}",
+        f"Level {event.level}, {inline(agent_words.contained(event.sandbox, event.why), 500)}" if event.sandbox else "",
+        f"Open: {inline(', '.join(event.open), 500)}" if event.open else "",
+        f"Granted: {inline(event.granted, 500)}" if event.granted else "",
+        _by(event),
+        "Goes on with its session" if event.session else "",
+    )
+
+
+def _agent_denied(event: e.AgentDenied, at: float, log: ExecutionLog) -> Entry:
+    return _entry(at, f"{log.label(event.task)} Was Refused", inline(agent_words.denial(event), 1200))
+
+
+def _agent_spent(event: e.AgentSpent, at: float, log: ExecutionLog) -> Entry:
+    return _entry(at, f"{log.label(event.task)} Used", inline(str(spent(event))))
 
 
 def has_result(event: e.TaskCompleted) -> bool:
@@ -237,6 +265,9 @@ _WORDS: dict[type[e.Event], Any] = {
     e.ResultsMerged: _results_merged,
     e.WarningRaised: _warning_raised,
     e.TaskStarted: _task_started,
+    e.AgentStarted: _agent_started,
+    e.AgentDenied: _agent_denied,
+    e.AgentSpent: _agent_spent,
     e.TaskCompleted: _task_completed,
     e.TaskFailed: _task_failed,
     e.AttemptInterrupted: _interrupted,

@@ -12,7 +12,9 @@ from orchestrator_nb.core.models import Join, OnFailure, Task
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused
+from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.usage import of_task, used
 from orchestrator_nb.projections.words import count, duration, some, timestamp
 
 #: Tasks that a sentence names.
@@ -77,9 +79,9 @@ def explain(state: State, task_id: str, admission: Limits) -> Explanation:
         case TaskStatus.BLOCKED:
             return _blocked(state, task)
         case TaskStatus.RUNNING:
-            return Explanation(task.id, task.status, _running(task), _progress(task))
+            return Explanation(task.id, task.status, _running(task), (*_progress(task), *_agent(state, task)))
         case _:
-            return Explanation(task.id, task.status, _ended(task), tuple(_ending(task)))
+            return Explanation(task.id, task.status, _ended(task), (*_ending(task), *_agent(state, task)))
 
 
 # -- not started -------------------------------------------------------------------------------------------------------
@@ -274,6 +276,27 @@ def _ending(task: TaskState) -> Iterable[str]:
         yield f"Reason: {one_line(task.message)}"
     if task.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
         yield f"'orchestrate retry {task.id}' runs it again."
+
+
+def _agent(state: State, task: TaskState) -> Iterable[str]:
+    """What its coding agent was, was refused and has used, in its last attempt."""
+    attempts = state.agent_attempts.get(task.id)
+    if not attempts:
+        return
+    last = attempts[-1]
+    if last.started is not None:
+        words = agent_words.started(last.started, over=last.over)
+        yield f"{words[:1].upper()}{words[1:]}."
+    for denial in last.denials[:_NAMED]:
+        yield f"It was {agent_words.denied(denial)}."
+    if len(last.denials) > _NAMED:
+        yield f"{count(len(last.denials) - _NAMED, 'more call')} of it {_were(len(last.denials) - _NAMED)} refused."
+    if last.spent is not None or last.over:
+        yield f"All its attempts used {of_task(state, task.id)}." if len(attempts) > 1 else f"It used {used([last])}."
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _error(task: TaskState) -> str:

@@ -86,7 +86,7 @@ class Files:
         event = record.event
         self._state = state
         self._any_due = True
-        if type(event) is e.TaskProgressed:
+        if type(event) in _PASSING or (type(event) is e.AgentSpent and not event.final):
             return
         if type(event) is e.TaskStarted:
             self._tasks_due[event.task] = None
@@ -106,7 +106,7 @@ class Files:
             self._first_unsettled = 0
         elif isinstance(event, e.CheckpointApproved | e.CheckpointRejected):
             self._tasks_due[state.checkpoints[event.checkpoint].task] = None
-        elif isinstance(event, e.TaskFailed | e.CheckpointReached):
+        elif isinstance(event, e.TaskFailed | e.CheckpointReached | e.AgentStarted):
             self._tasks_due[event.task] = None
             self._noted.add(event.task)
         elif isinstance(event, _OTHER_TASK_EVENTS):
@@ -213,7 +213,8 @@ class Files:
             self._agents_told.add(task.id)
         begun = task.status not in (TaskStatus.WAITING, TaskStatus.PENDING)
         status_path, log_path, pid_path = _paths(task.id)
-        yield from self._tell(status_path, status_json(task) if begun else None)
+        attempts = state.agent_attempts.get(task.id, ())
+        yield from self._tell(status_path, status_json(task, attempts) if begun else None)
         yield from self._tell(pid_path, f"{task.process.pid}\n".encode() if task.process else None)
         if attempt := self._logs.get(task.id):
             up = "../" * (task.id.count("/") + 1)
@@ -241,6 +242,9 @@ class Files:
             self._first_unsettled += 1
         return self._first_unsettled
 
+
+#: What no file tells before the attempt is over.
+_PASSING = frozenset([e.TaskProgressed, e.AgentIdentified])
 
 _OTHER_TASK_EVENTS = (
     e.AttemptInterrupted | e.TaskRetryScheduled | e.TaskFailureSettled | e.TaskBlocked | e.TaskSkipped | e.TaskCancelled

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.state import State
+from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.execution_log import rollback_command
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.words import count, duration
@@ -67,10 +68,16 @@ def _task_progressed(event: e.TaskProgressed, state: State) -> str:
     return " ".join(part for part in (event.task, steps, one_line(event.message)) if part)
 
 
+def _agent_told(event: Any, state: State) -> list[str]:
+    words = agent_words.of(event)
+    return [f"{event.task} {words}"] if words else []
+
+
 def _task_completed(event: e.TaskCompleted, state: State) -> str:
     if event.reused_from:
         return f"{event.task} taken over from session {event.reused_from}"
-    return f"{event.task} completed in {duration(event.duration)}"
+    left = agent_words.left(event)
+    return f"{event.task} completed in {duration(event.duration)}{f': {left}' if left else ''}"
 
 
 def _task_failed(event: e.TaskFailed, state: State) -> list[str]:
@@ -108,6 +115,9 @@ _WORDS: dict[type[e.Event], _Words] = {
     e.WarningRaised: lambda event, state: f"Warning: {one_line(event.message, 500)}",
     e.TaskStarted: _task_started,
     e.TaskProgressed: _task_progressed,
+    e.AgentStarted: _agent_told,
+    e.AgentDenied: _agent_told,
+    e.AgentSpent: _agent_told,
     e.TaskCompleted: _task_completed,
     e.TaskFailed: _task_failed,
     e.AttemptInterrupted: _interrupted,

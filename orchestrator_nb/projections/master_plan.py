@@ -10,6 +10,7 @@ from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState
 from orchestrator_nb.projections.execution_log import ExecutionLog
 from orchestrator_nb.projections.text import code, inline, table
+from orchestrator_nb.projections.usage import by_agent
 from orchestrator_nb.projections.words import STATUS_LABELS, count, duration, some, timestamp
 
 _COLUMNS = ("Agent", "Task", "Title", "Priority", "Status", "Dependencies", "Duration", "Attempts")
@@ -81,6 +82,8 @@ def _facts(state: State) -> list[str]:
     counts = [f"{STATUS_LABELS[status]} {number:,}" for status, number in state.counts.items() if number]
     if counts:
         facts.append(f"Tasks: {', '.join(counts)}")
+    for agent, usage in by_agent(state, over=True).items():
+        facts.append(f"Used by {inline(agent)}: {inline(str(usage))}")
     for checkpoint in state.open_checkpoints[:_NAMED]:
         answer = code(f"orchestrate approve {checkpoint.id}")
         facts.append(f"Checkpoint Reached: {inline(checkpoint.question, 500)} Answer with {answer}.")

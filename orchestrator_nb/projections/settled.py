@@ -33,6 +33,7 @@ from orchestrator_nb.projections.settled_tables import (
     table_text,
 )
 from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.usage import line as usage_line
 from orchestrator_nb.projections.words import STATUS_LABELS, count, duration, some
 
 __all__ = [
@@ -129,6 +130,7 @@ def settled_text(state: State, *, now: float, status: str, path: str) -> str:
     """A run as text: heading, problems, table, where its files are."""
     title = state.plan.title if state.plan else "Untitled plan"
     parts = [f"{one_line(title)}: {_outcome(state, now, status)}", progress_text(state, now)]
+    parts += [one_line(used, 500)] if (used := usage_line(state)) else []
     problems = islice(_problems(state), _MAX_PROBLEMS)
     parts += [f"{icon} {name}{': ' if name else ''}{words}" for icon, name, words in problems]
     if state.plan is not None:

@@ -20,6 +20,8 @@ from orchestrator_nb.projections.progress import Progress, progress
 from orchestrator_nb.projections.rendering import text_html
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import PLAIN, STATUSES, mix
+from orchestrator_nb.projections.usage import line as usage_line
+from orchestrator_nb.projections.usage import marks, used
 from orchestrator_nb.projections.words import STATUS_LABELS, count, duration, some
 
 #: Rows of a table in HTML and of one in text.
@@ -76,7 +78,7 @@ def _row(state: State, plan: Plan, task: TaskState, now: float) -> Row:
         status=task.status,
         duration=_spent(task, now),
         attempts=str(task.attempt) if task.attempt else "–",
-        note=one_line(_note(state, task), _NOTE),
+        note=one_line("; ".join(part for part in (_marks(state, task), _note(state, task)) if part), _NOTE),
     )
 
 
@@ -84,6 +86,12 @@ def _spent(task: TaskState, now: float) -> str:
     if task.status is TaskStatus.RUNNING and task.started_at is not None:
         return duration(max(0.0, now - task.started_at))
     return duration(task.duration) if task.duration is not None and task.status.settled else "–"
+
+
+def _marks(state: State, task: TaskState) -> str:
+    """That a coding agent was not contained, or was refused something; and what it has used."""
+    attempts = state.agent_attempts.get(task.id)
+    return ", ".join(part for part in (marks(attempts), str(used(attempts))) if part) if attempts else ""
 
 
 def _note(state: State, task: TaskState) -> str:
@@ -166,7 +174,8 @@ def progress_html(state: State, now: float) -> str:
         f"{phase.completed:,} of {phase.total:,} completed"
         for phase in told.phases
     )
-    return f"<p>{_bar(told.fraction)} {escape(_overall(told))}{''.join(fitting(phases, _PHASES))}</p>\n"
+    used = f"<br>{text_html(usage_line(state), 500)}" if state.agent_attempts else ""
+    return f"<p>{_bar(told.fraction)} {escape(_overall(told))}{''.join(fitting(phases, _PHASES))}{used}</p>\n"
 
 
 def _bar(share: float) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from orchestrator_nb.core.agent_attempts import AgentAttempt
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.models import Dependency, Task, Work, agent_kind
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.projections.text import clean, code, fence, inline, table
+from orchestrator_nb.projections.usage import attempts_facts
 from orchestrator_nb.projections.words import duration, iso
 
 #: Characters of an error that a status file holds; the rest is in the log.
@@ -24,8 +26,11 @@ def json_file(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
-def status_json(task: TaskState) -> bytes:
-    """`status/<task_id>.json` with S2's fields; `error` and `blocked_by` where there is one."""
+def status_json(task: TaskState, attempts: Sequence[AgentAttempt] = ()) -> bytes:
+    """`status/<task_id>.json` with S2's fields; `error` and `blocked_by` where there is one.
+
+    Commits are in `commits`, oldest first; `agent_attempts` holds those of a coding agent that are over.
+    """
     ended = task.ended_at is not None
     status: dict[str, Any] = {
         "task_id": task.id,
@@ -41,6 +46,10 @@ def status_json(task: TaskState) -> bytes:
         status["error"] = clean(task.error, _ERROR)
     if task.blocked_by:
         status["blocked_by"] = task.blocked_by
+    if task.commits:
+        status["commits"] = task.commits
+    if over := [attempt for attempt in attempts if attempt.over]:
+        status["agent_attempts"] = attempts_facts(over)
     return json_file(status)
 
 

@@ -15,6 +15,7 @@ from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.models import Task
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.lines import Lines, executing, failure, title_of
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.words import STATUS_LABELS, duration, some
@@ -45,6 +46,9 @@ class Transcript:
             case e.TaskProgressed() as event:
                 if event.message:
                     self._steps.setdefault(event.task, []).append(one_line(event.message))
+            case e.AgentStarted() | e.AgentDenied() | e.AgentSpent() as event:
+                if words := agent_words.of(event):
+                    self._steps.setdefault(event.task, []).append(words)
             case e.TaskCompleted() as event:
                 yield from self._block(event.task, state, _output(event), event.duration)
                 yield STATUS_LABELS[TaskStatus.COMPLETED]

@@ -16,6 +16,7 @@ from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import CommandRefused, OrchestratorError
 from orchestrator_nb.projections.lines import Lines
 from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.usage import TotalUsage, of_run, of_task
 from orchestrator_nb.runtime.task_view import Source, TaskView, Text
 from orchestrator_nb.storage.log import read_records
 from orchestrator_nb.storage.settings import Settings
@@ -94,10 +95,21 @@ class Explorable:
         earlier = [f"… [{number - len(told):,} earlier lines]"] if number > len(told) else []
         return Text("\n".join([*earlier, *told]))
 
+    @property
+    def usage(self: Explored) -> TotalUsage:
+        """What coding agents have used in all its attempts: tokens, US dollars (None: unknown), seconds.
+
+        >>> print(run.usage)  # doctest: +SKIP
+        1,234 tokens in, 56 out, at least 0.2500 $
+        """
+        with self._reading() as state:
+            return of_run(state)
+
     def to_frame(self: Explored) -> pd.DataFrame:
         """The tasks as a pandas DataFrame, a row each in plan order, with the id as index.
 
-        Times are in UTC, durations in seconds (of the last attempt). Raises `OrchestratorError` without pandas.
+        Times are in UTC, durations in seconds (of the last attempt); tokens and cost (US dollars) are those of coding
+        agents in all attempts, and missing where they are not wholly known. Raises `OrchestratorError` without pandas.
 
         >>> run.to_frame().groupby("agent").duration.sum()  # doctest: +SKIP
         """
@@ -111,7 +123,8 @@ class Explorable:
         for name in ("started", "ended"):
             frame[name] = pd.to_datetime(frame[name].astype("float64"), unit="s", utc=True)
         frame["status"] = pd.Categorical(frame["status"], categories=[status.value for status in TaskStatus])
-        return frame.astype({"duration": "float64", "exit_code": "Int64"})
+        whole = dict.fromkeys(("exit_code", "input_tokens", "output_tokens"), "Int64")
+        return frame.astype({"duration": "float64", "cost": "float64", **whole})
 
     def timeline(self: Explored, ax: Axes | None = None, *, theme: Literal["light", "dark"] = "light") -> Figure:
         """A Gantt chart of all attempts, with the chain of tasks that determined the end (the critical path).
@@ -191,7 +204,8 @@ class Explorable:
 
 
 _COLUMNS = ("title", "agent", "phase", "priority", "status", "attempts", "started", "ended", "duration", "exit_code",
-            "error", "blocked_by", "taken_over_from", "depends_on")  # fmt: skip
+            "error", "blocked_by", "taken_over_from", "depends_on", "input_tokens", "output_tokens",
+            "cost")  # fmt: skip
 
 
 def _rows(state: State) -> list[tuple[Any, ...]]:
@@ -215,6 +229,15 @@ def _rows(state: State) -> list[tuple[Any, ...]]:
             task.blocked_by,
             task.reused_from,
             spec.upstream,
+            *_used(state, task.id),
         )
         for task, spec, priority in zip(state.by_index, state.plan.tasks, plan_priorities(state.plan), strict=True)
     ]
+
+
+def _used(state: State, task_id: str) -> tuple[int | None, int | None, float | None]:
+    """Tokens and cost of a task's coding agent, as far as they are wholly known."""
+    usage = of_task(state, task_id)
+    if not usage.attempts or usage.counted < usage.attempts:
+        return None, None, usage.cost if usage.attempts else None
+    return usage.input_tokens, usage.output_tokens, usage.cost

@@ -9,13 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestrator_nb.agents.coding.telling import in_words as told_in_words
+from orchestrator_nb.core.agent_attempts import AgentAttempt
 from orchestrator_nb.core.ids import did_you_mean
 from orchestrator_nb.core.models import Task
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused, OrchestratorError, UnsafePath
+from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.explain import Explanation
 from orchestrator_nb.projections.text import clean, one_line
+from orchestrator_nb.projections.usage import TotalUsage, label, used
 from orchestrator_nb.projections.words import STATUS_LABELS, timestamp
 from orchestrator_nb.projections.words import duration as in_words
 from orchestrator_nb.storage.workspace import SessionDir
@@ -23,6 +27,8 @@ from orchestrator_nb.system.reading import open_regular
 
 #: Bytes of the end of a log that are given as text; and characters of it that a notebook shows.
 LOG_TAIL = 256 * 1024
+#: The same of a coding agent's log, of which most is JSON around the words.
+AGENT_LOG = 4 << 20
 _SHOWN_LOG = 16 * 1024
 
 
@@ -126,11 +132,12 @@ class TaskView:
     def log(self) -> str:
         """What its last attempt printed, made harmless, errors last; of a long log the end, with a line that says so.
 
-        Empty if it printed nothing, or did not start.
+        That of a coding agent is told in words. Empty if it printed nothing, or did not start.
         """
         if not self.attempts:
             return Text()
-        out, err = _tail(self.attempts[-1] / "log"), _tail(self.attempts[-1] / "log.stderr")
+        log = self.attempts[-1] / "log"
+        out, err = self._in_words(log) or _tail(log), _tail(self.attempts[-1] / "log.stderr")
         if not err:
             return Text(out)
         gap = "\n" if out and not out.endswith("\n") else ""
@@ -164,6 +171,32 @@ class TaskView:
         if state.status is TaskStatus.RUNNING and state.started_at is not None:
             return max(0.0, time.time() - state.started_at)
         return state.duration
+
+    @property
+    def usage(self) -> TotalUsage:
+        """What its coding agent has used, over all attempts: tokens, US dollars (None: unknown), seconds.
+
+        >>> run["T-03"].usage.cost, str(run["T-03"].usage)  # doctest: +SKIP
+        (0.25, '105 tokens in, 10 out, 0.2500 $')
+        """
+        return used(self._agent_attempts)
+
+    @property
+    def commits(self) -> tuple[str, ...]:
+        """The commits of its last attempt, oldest first."""
+        return self._state.commits
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """The files that its coding agent changed, once it has completed: path -> added, modified, deleted, ..."""
+        work = self._state.work
+        return {change.path: change.kind for change in work.changes} if work is not None else {}
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What its coding agent was refused in its last attempt: why, and what would let it through."""
+        attempts = self._agent_attempts
+        return tuple(agent_words.denial(each) for each in attempts[-1].denials) if attempts else ()
 
     @property
     def error(self) -> str:
@@ -230,6 +263,11 @@ class TaskView:
             "started": f"{timestamp(started)} UTC" if started is not None else "",
             "took": in_words(self.duration) if self.duration is not None else "",
             "attempts": str(len(self.attempts) or ""),
+            "by": label(self._agent_attempts[-1]) if self._agent_attempts else "",
+            "used": str(self.usage),
+            "refused": one_line("; ".join(self.refused), 1000),
+            "changed": one_line(", ".join(self.changes), 1000),
+            "commits": one_line(", ".join(commit[:12] for commit in self.commits)),
             "outputs": one_line(", ".join(self.outputs), 1000),
             "result": _preview(self) if result else "",
         }
@@ -241,6 +279,24 @@ class TaskView:
     def _state(self) -> TaskState:
         with self._source._reading() as state:
             return find_task(state, self.id)  # a changed plan may have dropped it
+
+    def _in_words(self, log: Path) -> str | None:
+        """A coding agent's log in words, else None."""
+        if not self._agent_attempts or not log.is_file():
+            return None
+        try:
+            with open_regular(log) as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - AGENT_LOG))
+                told = told_in_words(self._spec.kind, file.read(AGENT_LOG))
+        except (OSError, UnsafePath):
+            return None
+        return told
+
+    @property
+    def _agent_attempts(self) -> list[AgentAttempt]:
+        with self._source._reading() as state:
+            return list(state.agent_attempts.get(self.id, ()))
 
     @property
     def _spec(self) -> Task:

@@ -20,6 +20,8 @@ from orchestrator_nb.core.ids import did_you_mean
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import CommandRefused, RunError
+from orchestrator_nb.projections import agent_words
+from orchestrator_nb.projections.usage import used
 from orchestrator_nb.runtime.orchestrator import Orchestrator
 from orchestrator_nb.runtime.run import Run
 
@@ -47,6 +49,9 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     question: str = ""
     #: Why it failed.
     error: str = ""
+    #: What it has used so far, in words, and what it was refused in its last attempt.
+    used: str = ""
+    refused: tuple[str, ...] = ()
     #: Where its session is.
     session: Path | None = None
 
@@ -70,6 +75,8 @@ class Worker:
                 return AgentState(name=self.name, agent=self.agent, status="starting", session=self.run.path)
             status = _STATUSES.get(task.status, "stopped" if self.run.done else "starting")
             running = status == "running" and task.process is not None
+            attempts = state.agent_attempts.get(TASK, [])
+            denials = attempts[-1].denials if attempts else []
             return AgentState(
                 name=self.name,
                 agent=self.agent,
@@ -79,6 +86,8 @@ class Worker:
                 pid=task.process.pid if running and task.process else None,
                 question=question,
                 error=task.error,
+                used=str(used(attempts)),
+                refused=tuple(map(agent_words.denial, denials)),
                 session=self.run.path,
             )
 

@@ -135,6 +135,26 @@ def test_a_retry_counts_down_and_a_block_says_by_what(browser: Any) -> None:
         assert cell(table, "T-00001", "waits") == "blocked by T-00000"
 
 
+def test_what_agents_use_has_a_column_once_they_tell(browser: Any) -> None:
+    whole = plan(3)
+    whole["rows"] = [
+        {"status": "running", "attempt": 1, "note": "reads"},
+        {"status": "completed"},
+        {"status": "waiting"},
+    ]
+    with Drawing(browser, "table", whole, width=1400) as table:
+        used = table.page.locator("th.o-used")
+        assert not used.is_visible()
+        told = {"status": "running", "attempt": 1, "note": "reads", "marks": "⚠ uncontained", "tokens": 35_000}
+        table.post("rows", indices=[0], rows=[{**told, "used": "35k in, 1 out, 0.25 $", "used_told": "35,000 tokens"}])
+        table.wait("document.querySelector('th.o-used').offsetWidth > 0")
+        assert cell(table, "T-00000", "used") == "35k in, 1 out, 0.25 $"
+        assert table.page.locator("td.o-used").first.get_attribute("title") == "35,000 tokens"
+        assert cell(table, "T-00000", "waits") == "⚠ uncontained reads"
+        table.page.get_by_role("button", name="Used").click()
+        assert ids(table)[0] == "T-00000"
+
+
 def test_keys_move_through_the_rows_and_select_one(browser: Any) -> None:
     with Drawing(browser, "table", plan(500)) as table:
         table.page.locator("table").focus()

@@ -226,3 +226,14 @@ def test_row_F5_what_an_agent_wrote_stays_text(browser: Any) -> None:
         )
         assert pane.page.locator(".o-panel p").count() == len(PAYLOADS)
         assert pane.page.locator(".o-panel").evaluate("panel => panel.querySelectorAll('p *, img').length") == 0
+
+
+def test_how_an_agent_runs_is_told_below_the_head(browser: Any) -> None:
+    by = "claude · level edit · contained by bubblewrap · 105 tokens in, 10 out, <b>0.25</b> $"
+    with Drawing(browser, "text", outputs()) as pane:
+        assert not pane.page.locator(".o-by").is_visible()
+        pane.post("task", task=task(by=by, marks="1 refused"), follow=True)
+        assert pane.page.locator(".o-by").inner_text() == f"1 refused · {by}"
+        assert pane.texts(".o-by .o-marks") == ["1 refused"]
+        pane.post("task", task=task("T-02"), follow=True)
+        assert not pane.page.locator(".o-by").is_visible()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator_nb.runtime.session import Session
+from tests.agents.coding.puppet import PUPPET, steps
 from tests.cli.program import orchestrate, write_plan
 from tests.cli.terminal import RICH, Terminal
 
@@ -70,6 +71,19 @@ def test_a_large_plan_shows_what_fits_and_draws_seldom(tmp_path: Path) -> None:
     assert " more" in terminal.text
     assert len(terminal.raw) < 6000 * frames
     assert "2,000 completed of 2,000 tasks" in terminal.text
+
+
+def test_what_agents_use_is_told_live_and_what_is_not_contained_is_marked(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    told = steps(("spend", 500, 20), ("say", "I look."), ("run", f"while [ ! -e {go} ]; do sleep 0.05; done"))
+    tasks = [{"id": "a", "agent": PUPPET, "prompt": told, "parameters": {"sandbox": "none"}}]
+    plan = write_plan(tmp_path / "plan.json", tasks=tasks)
+    with Terminal("run", plan.name, cwd=tmp_path, columns=140, PUPPET_KEY="key-of-the-puppet") as terminal:
+        terminal.until("Used puppet: 500 tokens in, 20 out, cost unknown")
+        assert "⚠ uncontained" in terminal.text
+        go.touch()
+        assert terminal.end(60) == 0
+    assert "Used:    puppet: 105 tokens in, 10 out, 0.2500 $" in terminal.text
 
 
 @pytest.mark.parametrize("environ", [{"CI": "true"}, {"TERM": "dumb"}])

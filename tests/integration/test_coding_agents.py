@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from orchestrator_nb import Orchestrator
+from orchestrator_nb import Orchestrator, Session
 from orchestrator_nb.core import events as e
 from orchestrator_nb.errors import AgentError
 from orchestrator_nb.runtime.run import Run
@@ -110,6 +111,11 @@ def test_a_consent_lets_it_go_on_and_is_in_the_log(repository: Path) -> None:
     (reached,) = [event for event in events if isinstance(event, e.CheckpointReached)]
     (approved,) = [event for event in events if isinstance(event, e.CheckpointApproved)]
     assert approved.subject_sha256 == reached.subject_sha256
+    first, second = [event for event in events if isinstance(event, e.AgentStarted)]
+    assert (first.granted, first.by) == ("", "")
+    assert (second.granted, second.by) == (f"the directory {repository.parent}/shared", "a person")
+    (denied,) = [event for event in events if isinstance(event, e.AgentDenied)]
+    assert denied.remedy == second.granted
     assert f"the directory {repository.parent}/shared" in reached.question
 
 
@@ -135,7 +141,7 @@ Orchestrator(workspace=Path(sys.argv[2]), grace=2.0).run(plan(task), cwd=sys.arg
 
 def test_a_crash_of_the_coordinator_ends_its_agents_and_they_go_on_with_their_sessions(repository: Path) -> None:
     sessions = repository.parent / "sessions"
-    told = task("t", ("write", "b.txt", "b"), ("leave",), ("stall",), ("report",))
+    told = task("t", ("spend", 500, 20), ("write", "b.txt", "b"), ("leave",), ("stall",), ("report",))
     arguments = [sys.executable, "-c", COORDINATOR, json.dumps(told), str(sessions), str(repository)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(arguments, env=environment) as coordinator:
@@ -147,6 +153,7 @@ def test_a_crash_of_the_coordinator_ends_its_agents_and_they_go_on_with_their_se
     facts = json.loads(run.result_of("t"))
     assert facts["resumed"]
     assert "b.txt" in facts["files"]
+    assert str(Session.open(run.path).usage) == "605 tokens in, 30 out, at least 0.2500 $"  # with what was told before
     mark = f"ORCH_SESSION={run.id}".encode()
     until(lambda: not [pid for pid in os.listdir("/proc") if pid.isdigit() and mark in _environment(pid)])
 
@@ -156,6 +163,36 @@ def _environment(pid: str) -> bytes:
         return Path("/proc", pid, "environ").read_bytes()
     except OSError:
         return b""
+
+
+def test_what_finished_attempts_have_used_is_known_after_a_resume(repository: Path) -> None:
+    run = start(repository, task("done", ("write", "b.txt", "b")), task("slow", ("spend", 500, 20), ("stall",)))
+    until(lambda: run["done"].status == "completed" and run["slow"].usage.counted, 30)
+    assert str(run["slow"].usage) == "500 tokens in, 20 out, cost unknown"
+    run.halt()
+    run.wait(20)
+    again = Orchestrator(workspace=repository.parent / "sessions", grace=2.0).resume(run.id).wait(60)
+    assert again.status == "completed"
+    assert str(again["done"].usage) == "105 tokens in, 10 out, 0.2500 $"
+    assert str(again["slow"].usage) == "605 tokens in, 30 out, at least 0.2500 $"
+    assert (again["done"].changes, len(again["done"].commits)) == ({"b.txt": "added"}, 1)
+    frame = again.to_frame()
+    assert frame.loc["done", "cost"] == 0.25
+    assert frame.loc["slow", "input_tokens"] == 605
+    assert pd.isna(frame.loc["slow", "cost"])
+
+
+def test_equal_results_give_equal_documents_that_say_who_did_what(repository: Path) -> None:
+    tasks = [
+        task("fix", ("run", "sleep 0.1"), ("write", "b.txt", "b"), ("say", "Fixed.")),
+        task("wild", ("write", "c.txt", "c"), ("say", "Done."), parameters={"sandbox": "none"}),
+    ]
+    first, second = (start(repository, *tasks).wait(60) for _ in range(2))
+    assert first.result == second.result
+    assert first["fix"].commits != second["fix"].commits  # their hashes hold times: they are not in the document
+    row = "| Agent-02 | wild | puppet | edit | ⚠️ **uncontained** (asked for) | `c.txt` (added) |"
+    assert "| Agent-01 | fix | puppet | edit | bubblewrap | `b.txt` (added) |" in first.result
+    assert row in first.result
 
 
 def test_what_cannot_start_is_said_before_the_run(repository: Path) -> None:

@@ -23,7 +23,11 @@ from orchestrator_nb.jupyter.view import view_of
 from orchestrator_nb.runtime.orchestrator import Orchestrator
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.storage.settings import Settings
+from orchestrator_nb.system.sandbox.policy import Level
+from tests.agents.coding.puppet import PUPPET, steps
+from tests.git_repositories import make_repository
 from tests.runtime.waiting import plan, statuses, until
+from tests.system.sandbox.place import need
 
 # -- tails -------------------------------------------------------------------------------------------------------------
 
@@ -206,6 +210,42 @@ def test_of_a_task_without_a_log_the_steps_are_told(start: Callable[..., Run]) -
     pane = ToldOutputs(view_of(run))
     pane.note(Changes())
     until(lambda: pane.lines() == ["0/2 open", "1/2 read <b>"])
+
+
+def test_what_a_coding_agent_does_is_told_in_words_while_it_works(
+    start: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(Level.BUBBLEWRAP)
+    monkeypatch.setenv("PUPPET_KEY", "key-of-the-puppet")
+    go = tmp_path / "shared" / "go"
+    go.parent.mkdir()
+    told = (
+        *(("say", "I look.\nI see."), ("run", "echo '<b>'; false"), ("bash", "make"), ("spend", 500, 20)),
+        *(("run", f"while [ ! -e {go} ]; do sleep 0.02; done"), ("say", "Done.")),
+    )
+    parameters = {"directories": [str(go.parent)]}
+    monkeypatch.chdir(make_repository(tmp_path / "repository"))
+    run = start({"id": "a", "agent": PUPPET, "prompt": steps(*told), "parameters": parameters})
+    pane = ToldOutputs(view_of(run))
+    words = [
+        "[puppet runs with level edit, contained by bubblewrap; open: the network: egress, loopback and its neighbours]",  # noqa: E501
+        "[at work (puppet-1)]",
+        *("I look.", "I see.", "> Bash: echo '<b>'; false", "  | <b>", ["  exit code 1", "warning"]),
+        *("> Bash: make", ["refused: Bash make: This command requires approval", "warning"]),
+    ]
+    until(lambda: pane.note(Changes()) or pane.lines()[: len(words)] == words, 30)
+    until(lambda: pane.note(Changes()) or "500 tokens in, 20 out, cost unknown" in pane.last("task")["task"]["by"])
+    assert pane.last("task")["task"]["marks"] == "1 refused"
+    assert pane.last("task")["task"]["live"]
+    go.touch()
+    run.wait(30)
+    until(lambda: pane.note(Changes()) or "Done." in pane.lines())
+    until(lambda: pane.note(Changes()) or "[used 105 tokens in, 10 out, 0.2500 $]" in pane.lines())
+    again = ToldOutputs(view_of(run))
+    until(lambda: again.note(Changes()) or "Done." in again.lines())
+    assert again.lines()[: len(words)] == words  # it is read whole, and what it started with comes first
+    assert "I see." in run["a"].log
+    assert any("make" in sentence and "level `full`" in sentence for sentence in shown(run, "a", "why")["lines"])
 
 
 def test_it_follows_what_runs_until_somebody_selects_a_task(start: Callable[..., Run]) -> None:

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator_nb.jupyter.progress import ProgressPanel
+from orchestrator_nb.core import events as e
+from orchestrator_nb.core.state import State
+from orchestrator_nb.jupyter.progress import ProgressPanel, _usage
 from orchestrator_nb.jupyter.view import View, view_of
+from orchestrator_nb.projections.settled import progress_html, table_html
 from orchestrator_nb.runtime.orchestrator import Orchestrator
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
 from orchestrator_nb.storage.settings import Settings
+from tests.histories import tell
 from tests.runtime.waiting import plan, statuses, until
 
 
@@ -183,3 +187,23 @@ def test_a_panel_that_is_shut_is_told_no_more(orchestrator: Orchestrator) -> Non
     updates.call(done.set)
     assert done.wait(5)
     assert panel.head.value == before
+
+
+def told_html(state: State) -> str:
+    """What the panel tells of agents, without the marks that keep a dollar from being mathematics."""
+    return re.sub("</?span>", "", _usage(state))
+
+
+def test_what_agents_use_is_told_once_they_tell() -> None:
+    specs = [{"id": name, "agent": "claude", "prompt": "x"} for name in "ab"]
+    begun = [e.TaskStarted("a", 1, 1), e.AgentStarted("a", 1, "claude", "edit", "bubblewrap")]
+    assert told_html(tell({"tasks": specs}, *begun).state) == ""
+    told = tell({"tasks": specs}, *begun, e.AgentSpent("a", 1, 1200, 34, 0, 0.25))
+    assert ">claude: 1,200 tokens in, 34 out, 0.2500 $</div>" in told_html(told.state)
+    told.tell(e.TaskStarted("b", 1, 1), e.AgentStarted("b", 1, "<b>codex", "edit", "bubblewrap"))
+    assert ">All agents: at least 1,200 tokens in, 34 out, at least 0.2500 $; claude: 1,200 " in told_html(told.state)
+    assert "&lt;b&gt;codex: tokens unknown, cost unknown" in told_html(told.state)
+    assert "claude: 1,200 tokens in" in progress_html(told.state, told.at)
+    assert "uncontained" not in table_html(told.state, told.at)
+    told.tell(e.AgentStarted("b", 1, "codex", "edit", "uncontained"))
+    assert "⚠ uncontained, tokens unknown, cost unknown" in table_html(told.state, told.at)

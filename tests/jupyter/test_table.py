@@ -89,6 +89,17 @@ def test_what_a_task_waits_for_is_told_in_words() -> None:
     assert row(told, 1) == {"status": "blocked", "note": "blocked by T-0"}
 
 
+def test_a_row_says_what_its_agent_used_and_what_must_not_be_overlooked() -> None:
+    told = history(e.TaskStarted("T-0", 1, 1), e.AgentStarted("T-0", 1, "claude", "edit", "uncontained"))
+    assert (row(told, 0)["marks"], row(told, 0)["note"]) == ("⚠ uncontained", "claude, uncontained, level edit")
+    assert "used" not in row(told, 0)  # it has not told anything
+    told.tell(e.AgentDenied("T-0", 1, "Bash", "make", "no"), e.AgentSpent("T-0", 1, 1200, 34))
+    assert row(told, 0)["marks"] == "⚠ uncontained, 1 refused"
+    assert (row(told, 0)["used"], row(told, 0)["tokens"]) == ("1.2k in, 34 out, cost unknown", 1234)
+    assert row(told, 0)["used_told"] == "1,200 tokens in, 34 out, cost unknown"
+    assert "marks" not in row(told, 1)
+
+
 def test_30_changed_rows_cost_less_than_a_millisecond_and_10_000_less_than_60() -> None:
     specs = [{"id": f"T-{n}", "title": "Some task", "command": ["x"]} for n in range(10_000)]
     told = tell({"tasks": specs})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from orchestrator_nb.core.events import AgentWork, Changed
 from orchestrator_nb.core.reports import Finding, Report
 from orchestrator_nb.merging import Collection, Contribution, merge
 from orchestrator_nb.merging.structured import MAX_FINDINGS, merge_findings
@@ -94,3 +95,27 @@ def test_nothing_at_all_is_a_document_too() -> None:
     assert "No findings." in merge(
         "structured", Collection("T", (Contribution("Agent-01", "a", "a", result=Report("ok")),))
     )
+
+
+def test_who_did_what_is_told_and_what_was_not_contained_cannot_be_overlooked() -> None:
+    changes = (Changed("src/a|b.py"), Changed("new.py", "added"))
+    inside = AgentWork("claude", "edit", "bubblewrap", "", changes, 3)
+    outside = AgentWork("codex", "full", "uncontained", "asked for")
+    collection = Collection(
+        "Work",
+        (
+            Contribution("Agent-01", "a", "Fix it", result="Fixed.", work=inside),
+            Contribution("Agent-02", "b", "Look at it", work=outside),
+            Contribution("Agent-03", "c", "Try it", missing="it failed: no", work=inside),
+            Contribution("Agent-04", "d", "Count", result="3"),
+        ),
+    )
+    table = (
+        "## Who did what\n\n| Agent | Task | Done by | Level | Contained by | Files changed |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
+        "| Agent-01 | Fix it | claude | edit | bubblewrap | src/a\\|b.py (modified), `new.py` (added) and 3 more |\n"
+        "| Agent-02 | Look at it | codex | full | ⚠️ **uncontained** (asked for) | none |\n"
+        "| Agent-03 | Try it | claude | edit | bubblewrap | not completed |\n"
+    )
+    for strategy in ("structured", "concatenate", "table"):
+        assert table in merge(strategy, collection), strategy

@@ -29,6 +29,7 @@ def test_a_worker_is_launched_watched_and_waited_for(manager: WorkerManager, tmp
     assert worker.name == "puppet-1"
     assert worker.wait(60).status == "succeeded"
     assert worker.result == "costs $5"
+    assert (worker.state.used, worker.state.refused) == ("105 tokens in, 10 out, 0.2500 $", ())
     assert (tmp_path / "other" / "x.txt").read_text() == "costs $5"
     assert manager.get_worker_status("puppet-1").session == worker.run.path
     assert manager.workers == (worker,)
@@ -46,6 +47,7 @@ def test_a_worker_that_asks_is_granted_it(manager: WorkerManager, tmp_path: Path
     worker = manager.launch(PUPPET, steps(("bash", "echo hi > x.txt")), [tmp_path / "repository"])
     until(lambda: worker.state.status == "asking", 20)
     assert "level `full`" in worker.state.question
+    assert "Bash echo hi > x.txt: " in worker.state.refused[0]
     manager.grant("puppet-1")
     assert worker.wait(60).status == "succeeded"
 

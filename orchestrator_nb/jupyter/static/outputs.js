@@ -11,7 +11,8 @@ class OutputsDrawing {
     this.files = new Set(); // names of those that are shown
     this.box = new TextBox("what the task writes");
     this.panel = element("div", {class: "o-panel", tabindex: 0});
-    el.append(element("div", {class: "o-outputs"}, this.head(), this.tabs(), this.box.root, this.panel));
+    this.by = element("div", {class: "o-by o-muted", hidden: true});
+    el.append(element("div", {class: "o-outputs"}, this.head(), this.by, this.tabs(), this.box.root, this.panel));
     this.ticking = setInterval(() => this.tick(), 1000);
   }
 
@@ -102,12 +103,19 @@ class OutputsDrawing {
     }
     this.attempt.value = task.attempt;
     this.attempt.hidden = task.attempts < 2;
+    this.tellWho(task);
     for (const button of this.buttons) this.name(button, task);
     this.tick();
     if (other) this.files.clear();
     if (other) this.turn(this.chosen && !(this.chosen === "notebook" && task.kind !== "notebook") ? this.chosen : best(task));
     else this.content();
     if (this.data.text?.key === `${task.id}/${task.attempt}`) this.box.take(null, this.why());
+  }
+
+  // How a coding agent runs, and what it has used.
+  tellWho({by = "", marks = ""}) {
+    this.by.hidden = !by;
+    this.by.replaceChildren(...(marks ? [element("strong", {class: "o-marks"}, marks), " · "] : []), by);
   }
 
   name(button, task) {

@@ -16,6 +16,7 @@ const COLUMNS = [
   {name: "duration", title: "Duration", key: (plan, i) => plan.spent(i), live: true},
   {name: "eta", title: "ETA", key: (plan, i) => plan.left(i), live: true},
   {name: "attempts", title: "Attempts", key: (plan, i) => plan.rows[i].attempt ?? 0, live: true},
+  {name: "used", title: "Used", key: (plan, i) => plan.rows[i].tokens, live: true}, // seen once coding agents work
   {name: "waits", title: "Waits for"},
 ];
 
@@ -166,6 +167,7 @@ class TableView {
     this.arrangedAt = performance.now();
     const {rows, tasks} = this.plan.data;
     this.countStatuses(rows);
+    this.table.classList.toggle("o-agents", rows.some((row) => row.used || row.marks));
     const text = this.text.value.trim().toLowerCase(), status = this.status.value;
     const phase = this.phase.value === "" ? null : Number(this.phase.value);
     this.order = [];
@@ -331,8 +333,11 @@ class TaskRow {
     this.live = row.status === "running" || row.status === "retrying";
     say(cells.duration, timeOrNone(plan.spent(i)));
     say(cells.eta, timeOrNone(plan.left(i)));
-    const waits = plan.waits(i);
-    if (say(cells.waits, waits)) cells.waits.title = waits;
+    const waits = plan.waits(i), {marks = ""} = row, told = [marks, waits].filter(Boolean).join("; ");
+    if (cells.waits.title !== told) {
+      cells.waits.title = told;
+      cells.waits.replaceChildren(...(marks ? [element("strong", {class: "o-marks"}, marks), " "] : []), waits);
+    }
   }
 
   state(row) {
@@ -346,6 +351,7 @@ class TaskRow {
     else put(this.bar, "value", row.status === "completed" ? total : row.done ?? 0);
     say(this.steps, stepsInWords(row));
     say(this.cells.attempts, row.attempt ? String(row.attempt) : "–");
+    if (say(this.cells.used, row.used ?? "")) this.cells.used.title = row.used_told ?? "";
   }
 }
 

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import admit, ending, rule
 from orchestrator_nb.core.models import Plan
+from orchestrator_nb.core.quotas import due, next_look
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.policies.admission import admission_for
+from orchestrator_nb.policies.quota import QuotaPolicy
 from orchestrator_nb.policies.retry import RetryPolicy
 
 #: Text that means something to terminals, Markdown, HTML or shells.
@@ -160,7 +162,7 @@ class _Story:
         state = self.state
         if state.run is None or state.ended is not None:
             self._between_runs()
-        elif rulings := rule(state, RetryPolicy()):
+        elif rulings := due(state, QuotaPolicy(), self.history.at) or rule(state, RetryPolicy()):
             self.tell(*rulings)
         elif reason := ending(state):
             if reason == "completed" and self.dice.random() < 0.7:
@@ -190,7 +192,9 @@ class _Story:
         if not starts and not self.state.running:
             for checkpoint in self.state.open_checkpoints:
                 self._answer(checkpoint.id, checkpoint.subject_sha256)
-            self.history.at += 5.0  # whoever waits for a delay has waited
+            self.history.at += 5.0  # whoever waits for a delay has waited, or for a quota
+            if (look := next_look(self.state, QuotaPolicy())) is not None:
+                self.history.at = max(self.history.at, look)
 
     def _attempt(self, task: TaskState) -> None:
         """Something happens to a running task."""
@@ -205,6 +209,10 @@ class _Story:
         elif roll < 0.9:
             commits = dice.choice([(), ("abc1", "abc2")])
             self.tell(e.TaskFailed(task.id, task.attempt, dice.choice(HOSTILE), "exit_code", 0.5, 1, commits=commits))
+        elif roll < 0.92:
+            resets_at = self.history.at + dice.choice([1.0, 600.0, 90_000.0])
+            vendor = self.state.vendor(task)
+            self.tell(e.QuotaReached(task.id, task.attempt, vendor, resets_at, dice.choice(HOSTILE), 1.5))
         elif roll < 0.95:
             checkpoint = f"{task.id}@{task.attempt}"
             self.tell(e.CheckpointReached(checkpoint, task.id, task.attempt, dice.choice(HOSTILE), "hash"))
@@ -249,7 +257,7 @@ class _Story:
         """Somebody gives a command."""
         dice, state = self.dice, self.state
         task = dice.choice(state.by_index)
-        verb = dice.choice(["pause", "stop", "halt", "cancel", "reset", "answer", "warn"])
+        verb = dice.choice(["pause", "stop", "halt", "cancel", "reset", "try", "answer", "warn"])
         if verb == "pause":
             self.tell(e.RunUnpaused("ann") if state.paused else e.RunPaused("ann"))
         elif verb == "stop":
@@ -261,6 +269,8 @@ class _Story:
             self.tell(e.TaskCancelled(task.id, "ann", dice.choice(HOSTILE)))
         elif verb == "reset" and task.status.settled and task.settled:
             self.tell(e.TaskReset(task.id, "ann"))
+        elif verb == "try" and task.status is TaskStatus.AWAITING_QUOTA:
+            self.tell(e.QuotaProbed(task.id, "ann"))
         elif verb == "answer" and state.open_checkpoints:
             checkpoint = state.open_checkpoints[0]
             self._answer(checkpoint.id, checkpoint.subject_sha256)

@@ -140,9 +140,13 @@ class World:
         self.admission: Admission = admission_for(plan, plan.limits, cores=4, memory_gb=8)
         self.executor = PromisedExecutor(self)
         self.runs = 0
-        #: The wall clock, and the monotonic time at which the last life ended.
-        self.clock: Callable[[], float] = lambda: 0.0
+        #: The wall clock, if it is another than `wall`; and the monotonic time at which the last life ended.
+        self.clock: Callable[[], float] | None = None
         self.end = 0.0
+        #: What the wall clock is ahead of the monotonic clock, which begins anew with each life.
+        self.ahead = 0.0
+        #: By vendor, when its usage limit is met: from and to, by the wall clock.
+        self.limits: dict[str, list[tuple[float, float]]] = {}
         #: Whether asyncio looks closer, and the names of its tasks that a life left behind.
         self.debug = False
         self.left: list[str] = []
@@ -152,6 +156,10 @@ class World:
         task = self.state.tasks[assignment.task.id]
         dice = random.Random(f"{self.seed} {task.id} {task.failures} {assignment.answered}")
         duration = dice.choice([0.0, 0.0, 0.01, 1.0, 7.5])
+        wall = self.wall()
+        for begin, end in self.limits.get(self.state.vendor(task), ()):
+            if begin <= wall < end:
+                return min(duration, 1.0), Failure("usage limit reached", "rate_limit", transient=True, resets_at=end)
         roll = dice.random()
         if roll < 0.70:
             return duration, Success(dice.choice([None, 1, "text", {"n": 2}]))
@@ -173,6 +181,10 @@ class World:
             alone = sum(1 for task in running if name in dict(self.state.tasks[task].demand)) == 1
             assert alone or amount <= self.admission.limit(name), f"too much of {name}: {amount}"
 
+    def wall(self) -> float:
+        """The wall clock."""
+        return self.ahead + self.loop.now
+
     # -- one process's life --------------------------------------------------------------------------------------------
 
     def live(self, verbs: int = 0) -> str:
@@ -180,8 +192,9 @@ class World:
         self.runs += 1
         self.executor.running = {}
         self.state = fold(self.log.records, lambda _: self.plan) if self.log.records else State()
-        journal = Journal(self.log, self.state, lambda records, plan: None, self.clock)  # type: ignore[arg-type]
-        loop = SimulatedLoop()
+        self.loop = loop = SimulatedLoop()
+        clock = self.clock or self.wall
+        journal = Journal(self.log, self.state, lambda records, plan: None, clock)  # type: ignore[arg-type]
         loop.set_debug(self.debug)
         loop.set_exception_handler(_stop_on_crash)
         main = loop.create_task(self._main(journal, verbs))
@@ -193,6 +206,7 @@ class World:
             return "crash"
         finally:
             self.end = loop.now
+            self.ahead += loop.now
             self.left = [task.get_name() for task in asyncio.all_tasks(loop) if not task.cancelling()]
             _bury(loop)
 
@@ -267,8 +281,21 @@ def _bury(loop: SimulatedLoop) -> None:
     loop.close()
 
 
-def random_plan(dice: random.Random, most: int = 20) -> Plan:
-    """A plan of every feature that matters to deciding."""
+def random_limits(dice: random.Random) -> dict[str, list[tuple[float, float]]]:
+    """When each of a few vendors' usage limits is met: at most four times."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for vendor in ("function", "shell"):
+        now, windows = 1000.0, []
+        for _ in range(dice.randint(0, 4)):
+            begin = now + dice.choice([0.0, 0.5, 3.0, 20.0])
+            now = begin + dice.choice([0.5, 2.0, 60.0, 4000.0])
+            windows.append((begin, now))
+        found[vendor] = windows
+    return found
+
+
+def random_plan(dice: random.Random, most: int = 20, *, vendors: bool = False) -> Plan:
+    """A plan of every feature that matters to deciding; its tasks are of one vendor, or of two."""
     size = dice.randint(1, most)
     tasks: list[dict[str, Any]] = []
     for number in range(size):
@@ -290,6 +317,8 @@ def random_plan(dice: random.Random, most: int = 20) -> Plan:
             task["phase"] = "p"
         if dice.random() < 0.2:
             task["priority"] = dice.choice(["P0", "P3"])
+        if vendors and dice.random() < 0.5:
+            task["command"] = task.pop("function")
         tasks.append(task)
     limits = {"max_parallel": dice.choice([1, 2, 4, 10]), "cpu": 4}
     phases = [{"id": "p", "max_parallel": dice.randint(1, 3)}]

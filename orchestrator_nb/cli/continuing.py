@@ -65,7 +65,7 @@ _KIND = {
     "blocked": "left",
     "cancelled": "left",
     "awaiting_approval": "waiting",
-    "awaiting_quota": "waiting",
+    "awaiting_quota": "to_run",
     "awaiting_review": "waiting",
 }
 

@@ -48,6 +48,10 @@ def session_facts(session: Session) -> dict[str, Any]:
         "result": str(session.path / state.merged.document.path) if state.merged else None,
         "checkpoints": [checkpoint_facts(checkpoint) for checkpoint in state.open_checkpoints],
         "usage": of_run(state).facts() if state.agent_attempts else None,
+        "quotas": [
+            {"vendor": waited.vendor, "resets_at": moment(waited.resets_at), "task": waited.task, "probe": waited.probe}
+            for waited in state.quotas.values()
+        ],
         "warnings": [warning.message for warning in state.warnings],
         "message": state.ended.message if state.ended else "",
     }

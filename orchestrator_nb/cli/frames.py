@@ -16,6 +16,7 @@ from orchestrator_nb.cli.output import Part, text
 from orchestrator_nb.cli.summary import icon
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.projections.quotas import of_task
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import STATUSES
 from orchestrator_nb.projections.usage import line as usage_line
@@ -147,6 +148,8 @@ def _detail(state: State, plan: Plan, task: TaskState) -> tuple[str, str]:
             return (f"again after {duration(task.retry_delay)}: {one_line(task.error)}", STATUSES["retrying"].terminal)
         case TaskStatus.AWAITING_APPROVAL:
             return (one_line(state.checkpoints[task.checkpoint].question), "bold")
+        case TaskStatus.AWAITING_QUOTA:
+            return (of_task(state, task, time.time()), STATUSES["awaiting_quota"].terminal)
         case TaskStatus.FAILED:
             return (one_line(task.error), STATUSES["failed"].terminal)
         case TaskStatus.BLOCKED:

@@ -37,9 +37,9 @@ _JUDGING = 50
 #: Lines of a frame besides those of tasks and of what is below: header, blank lines, how many more.
 _OTHER_LINES = 9
 
-_ACTIVE = (TaskStatus.RUNNING, TaskStatus.AWAITING_APPROVAL, TaskStatus.RETRYING)
-_TO_COME = (TaskStatus.WAITING, TaskStatus.PENDING)
-_BEGINNINGS = e.TaskStarted | e.CheckpointReached | e.TaskRetryScheduled
+_ACTIVE = (TaskStatus.RUNNING, TaskStatus.AWAITING_APPROVAL, TaskStatus.AWAITING_QUOTA, TaskStatus.RETRYING)
+_TO_COME = (TaskStatus.WAITING, TaskStatus.PENDING, TaskStatus.AWAITING_QUOTA)
+_BEGINNINGS = e.TaskStarted | e.CheckpointReached | e.TaskRetryScheduled | e.QuotaReached
 _ENDINGS = e.TaskCompleted | e.TaskFailed | e.TaskBlocked | e.TaskSkipped | e.TaskCancelled
 
 
@@ -159,5 +159,5 @@ class LiveReporter(Reporter):
         while self._first_open < len(tasks) and tasks[self._first_open].status.settled:
             self._first_open += 1
         for index in range(self._first_open, len(tasks)):
-            if tasks[index].status in _TO_COME:
+            if tasks[index].status in _TO_COME and tasks[index].id not in self._active:
                 yield tasks[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from orchestrator_nb.cli import facts
 from orchestrator_nb.cli.output import Part, say
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.tasks import SETTLED
+from orchestrator_nb.projections.quotas import until
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import PLAIN, STATUSES
 from orchestrator_nb.projections.usage import line as usage_line
@@ -86,6 +88,8 @@ def notices(state: State) -> Iterator[tuple[Part, ...]]:
         yield ("  Warning: ", "yellow"), one_line(warning.message, 500)
     for checkpoint in state.open_checkpoints:
         yield "  Asked:   ", (one_line(checkpoint.question), "bold"), f"  orchestrate approve {checkpoint.id}"
+    for waited in state.quotas.values():
+        yield "  Waits:   ", f"for {until(waited, time.time())}"
 
 
 def _hints(subject: Subject, task: TaskState) -> Iterator[tuple[Part, ...]]:

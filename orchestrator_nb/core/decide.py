@@ -62,7 +62,7 @@ def _ruling(state: State, task: TaskState, retry: RetryQuestion) -> e.AnyEvent |
     return None
 
 
-_NOT_STARTED = frozenset([WAITING, PENDING, RETRYING, TaskStatus.AWAITING_APPROVAL])
+_NOT_STARTED = frozenset([WAITING, PENDING, RETRYING, TaskStatus.AWAITING_APPROVAL, TaskStatus.AWAITING_QUOTA])
 
 
 def _failure_ruling(spec: Task, task: TaskState, retry: RetryQuestion) -> e.AnyEvent:

@@ -253,6 +253,35 @@ class TaskCancelled(Event, frozen=True, tag="task_cancelled"):
     reason: str = ""
 
 
+class QuotaReached(Event, frozen=True, tag="quota_reached"):
+    """An attempt met its vendor's usage limit, and the ruling is to wait: until `QuotaRestored` no task of the vendor
+    starts. The attempt counts neither as a failure nor as one of the task's retries.
+    """
+
+    task: str
+    attempt: int
+    #: The kind of agent whose account is used up (`claude`, ...): all its tasks share the account.
+    vendor: str
+    #: When the limit ends, as the vendor says: seconds since the epoch.
+    resets_at: float
+    #: The vendor's words.
+    error: str = ""
+    duration: float = 0.0
+
+
+class QuotaProbed(Event, frozen=True, tag="quota_probed"):
+    """Ruling, or (`by`) a person's word: one of the tasks that wait for a quota may start, to see if it is back."""
+
+    task: str
+    by: str = ""
+
+
+class QuotaRestored(Event, frozen=True, tag="quota_restored"):
+    """Ruling: the vendor's limit is over, what waited for it may start."""
+
+    vendor: str
+
+
 class TaskReset(Event, frozen=True, tag="task_reset"):
     """A person asked for the task again: it and what was blocked by it wait anew."""
 
@@ -321,6 +350,9 @@ AnyEvent = (
     | TaskBlocked
     | TaskSkipped
     | TaskCancelled
+    | QuotaReached
+    | QuotaProbed
+    | QuotaRestored
     | TaskReset
     | CheckpointReached
     | CheckpointApproved

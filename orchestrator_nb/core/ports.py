@@ -122,6 +122,8 @@ class Failure(msgspec.Struct, frozen=True):
     transient: bool = False
     exit_code: int | None = None
     commits: tuple[str, ...] = ()
+    #: The account's usage limit was met, and ends then (seconds since the epoch): the task waits, and has not failed.
+    resets_at: float | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 `State.apply` is the fold's one step. It consults no policy, clock or file; what it is given is the record, the plan
 (when one is accepted) and the monotonic time (for delays). It keeps the indexes that make deciding incremental: which
-tasks are ready, which wait for a delay or a resource, which need a ruling. An event costs O(its dependents + log n).
+tasks are ready, which wait for a delay or a resource, which need a ruling. An event costs O(its dependents + log n)
+(but for a reset and a usage limit, which are rare: O(plan)).
 
 An event that the task's table (`core.tasks.TRANSITIONS`) does not list raises `IllegalTransition` and changes nothing.
 """
@@ -18,8 +19,9 @@ import msgspec
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.agent_attempts import AgentAttempt, end, take
 from orchestrator_nb.core.graph import Graph
-from orchestrator_nb.core.models import Plan
+from orchestrator_nb.core.models import Plan, agent_kind
 from orchestrator_nb.core.tasks import (
+    AWAITING_QUOTA,
     COMPLETED,
     PENDING,
     RETRYING,
@@ -53,6 +55,19 @@ class CheckpointState(msgspec.Struct):
     reason: str = ""
 
 
+class QuotaState(msgspec.Struct):
+    """A vendor's usage limit that is waited for."""
+
+    vendor: str
+    #: The attempt that told of it, and when.
+    task: str
+    met_at: float
+    #: When it ends: seconds since the epoch.
+    resets_at: float
+    #: The task that was let start to see whether it is over.
+    probe: str = ""
+
+
 class State:
     """The fold of a session's events. Fields are public to read."""
 
@@ -82,6 +97,8 @@ class State:
         #: Agent numbers given so far: none is ever given twice.
         self.agents = 0
         self.checkpoints: dict[str, CheckpointState] = {}
+        #: Usage limits that are waited for, by vendor.
+        self.quotas: dict[str, QuotaState] = {}
         self.merged: e.ResultsMerged | None = None
         self.warnings: list[e.WarningRaised] = []
         #: The attempts of coding agents, by task: all there were, also of tasks that were reset or dropped.
@@ -117,6 +134,16 @@ class State:
         task = self.tasks.get(checkpoint.task)  # a new plan may have dropped it
         waits = task is not None and task.status is TaskStatus.AWAITING_APPROVAL and task.checkpoint == checkpoint.id
         return waits and checkpoint.approved is None
+
+    def vendor(self, task: TaskState) -> str:
+        """The kind of agent that the task's next attempt is for."""
+        assert self.plan is not None
+        spec = self.plan.tasks[task.index]
+        return agent_kind(spec.fallback if task.fallback and spec.fallback is not None else spec)
+
+    def quota_of(self, task: TaskState) -> QuotaState | None:
+        """The usage limit that keeps the task from starting; None if there is none."""
+        return self.quotas.get(self.vendor(task)) if self.quotas else None
 
     @property
     def status(self) -> str:
@@ -241,14 +268,16 @@ class State:
         task.interruptions += event.crashed
         if event.crashed and (attempts := self.agent_attempts.get(task.id)):
             end(attempts, task.attempt, None)  # nobody knows when it ended
-        self._move(task, target)
-        heapq.heappush(self.ready, task.key)
+        self._make_ready(task)
 
     def _retry(self, task: TaskState, event: e.TaskRetryScheduled, at: float, target: TaskStatus) -> None:
         task.retry_delay = event.delay
         task.fallback = event.fallback
-        self._move(task, target)
-        heapq.heappush(self.delayed, (self.now + event.delay, task.index))
+        if self.quota_of(task) is not None:
+            self._make_ready(task)
+        else:
+            self._move(task, target)
+            heapq.heappush(self.delayed, (self.now + event.delay, task.index))
 
     def _failure_settled(self, task: TaskState, event: e.TaskFailureSettled, at: float, target: TaskStatus) -> None:
         self._move(task, SKIPPED if event.strategy == "skip" else target)
@@ -299,6 +328,22 @@ class State:
         )
         self._move(task, target)
 
+    def _quota_reached(self, task: TaskState, event: e.QuotaReached, at: float, target: TaskStatus) -> None:
+        self._end_attempt(task, at, event.duration)
+        task.quota_waits += 1
+        task.error, task.error_kind, task.exit_code, task.transient = event.error, "quota", None, True
+        self.quotas[event.vendor] = QuotaState(event.vendor, task.id, at, event.resets_at)
+        self._move(task, target)
+        for other in self.by_index:  # a limit is rare: what it holds up is looked for
+            if other.status in (PENDING, RETRYING) and self.vendor(other) == event.vendor:
+                self._move(other, AWAITING_QUOTA)
+
+    def _quota_probed(self, task: TaskState, event: e.QuotaProbed, at: float, target: TaskStatus) -> None:
+        if (quota := self.quota_of(task)) is not None:
+            quota.probe = task.id
+        self._move(task, target)
+        heapq.heappush(self.ready, task.key)
+
     def _end_attempt(self, task: TaskState, at: float, duration: float | None) -> None:
         task.ended_at = at
         task.duration = duration
@@ -329,15 +374,24 @@ class State:
         """Move a waiting task on if its join is met, or note that it needs a ruling if that can't be any more."""
         verdict = join_verdict(task.join, task.unmet, task.successes, bool(task.bad_parent))
         if verdict == "start":
-            self._move(task, PENDING)
-            heapq.heappush(self.ready, task.key)
+            self._make_ready(task)
         elif verdict != "wait":
             self.unruled.append(task.index)
+
+    def _make_ready(self, task: TaskState) -> None:
+        """Let a task start as soon as there is room, and its vendor's quota is not used up."""
+        if self.quotas and (quota := self.quota_of(task)) is not None:
+            self._move(task, AWAITING_QUOTA)
+            if quota.probe == task.id:
+                quota.probe = ""  # it has told nothing
+        else:
+            self._move(task, PENDING)
+            heapq.heappush(self.ready, task.key)
 
     def _forget(self, task: TaskState) -> None:
         self._move(task, WAITING)
         task.settled = False
-        task.failures = task.interruptions = 0
+        task.failures = task.interruptions = task.quota_waits = 0
         task.fallback = False
         task.blocked_by = task.error = task.error_kind = task.message = ""
         task.value = msgspec.UNSET
@@ -357,7 +411,7 @@ class State:
                 task.successes += 1
             elif parent.status is not SKIPPED and not task.bad_parent:
                 task.bad_parent = parent.blocked_by or parent.id
-        if task.status is PENDING and task.unmet:
+        if task.unmet and (task.status is PENDING or task.status is AWAITING_QUOTA):
             self._move(task, WAITING)
 
     # -- ready tasks and limited things --------------------------------------------------------------------------------
@@ -443,8 +497,11 @@ class State:
 
     def _index(self, task: TaskState) -> None:
         """Put a task of an earlier revision where deciding finds it."""
-        if task.status in (PENDING, RETRYING):
-            heapq.heappush(self.ready, task.key)
+        if task.status in (PENDING, RETRYING, AWAITING_QUOTA):
+            if task.status is AWAITING_QUOTA or self.quota_of(task) is not None:
+                self._make_ready(task)
+            else:
+                heapq.heappush(self.ready, task.key)
         elif task.status is RUNNING:
             for name, amount in task.demand:
                 self.used[name] = self.used.get(name, 0.0) + amount
@@ -478,6 +535,13 @@ class State:
     def _warning_raised(self, event: e.WarningRaised, record: e.Record, plan: Plan | None) -> None:
         self.warnings.append(event)
 
+    def _quota_restored(self, event: e.QuotaRestored, record: e.Record, plan: Plan | None) -> None:
+        if self.quotas.pop(event.vendor, None) is None:
+            raise IllegalTransition(f"record {record.seq}: no quota of '{event.vendor}' is waited for")
+        for task in self.by_index:
+            if task.status is AWAITING_QUOTA and self.vendor(task) == event.vendor:
+                self._make_ready(task)
+
     def _answered(
         self, event: e.CheckpointApproved | e.CheckpointRejected, record: e.Record, plan: Plan | None
     ) -> None:
@@ -491,11 +555,11 @@ class State:
                 f"record {record.seq}: checkpoint '{checkpoint.id}' was answered for something else than was shown"
             )
         checkpoint.by = event.by
-        self._move(task, target)
         if isinstance(event, e.CheckpointApproved):
             checkpoint.approved, checkpoint.answer = True, event.answer
-            heapq.heappush(self.ready, task.key)
+            self._make_ready(task)
         else:
+            self._move(task, target)
             checkpoint.approved, checkpoint.reason = False, event.reason
             task.error, task.error_kind = f"Rejected: {event.reason}", "rejected"
             task.ended_at, task.transient = record.at, False
@@ -520,6 +584,8 @@ _TASK_EVENTS: dict[type[e.Event], Any] = {
     e.TaskCancelled: State._cancelled,
     e.TaskReset: State._reset,
     e.CheckpointReached: State._checkpoint,
+    e.QuotaReached: State._quota_reached,
+    e.QuotaProbed: State._quota_probed,
 }
 _SESSION_EVENTS: dict[type[e.Event], Any] = {
     e.SessionCreated: State._session_created,
@@ -532,6 +598,7 @@ _SESSION_EVENTS: dict[type[e.Event], Any] = {
     e.RunEnded: State._run_ended,
     e.ResultsMerged: State._results_merged,
     e.WarningRaised: State._warning_raised,
+    e.QuotaRestored: State._quota_restored,
     e.CheckpointApproved: State._answered,
     e.CheckpointRejected: State._answered,
 }

@@ -1,8 +1,8 @@
 """The life of one task: its statuses, the table of its transitions, its joins, and what is known of it.
 
-`TRANSITIONS` says it all: status x event -> status (S1 2.3, S2 "Task States"). Two moves have no event of their own,
-because they follow from another task's: waiting -> pending (the last dependency settled) and blocked -> waiting (what
-blocked it was reset).
+`TRANSITIONS` says it all: status x event -> status (S1 2.3, S2 "Task States"). Three moves have no event of their own,
+because they follow from another's: waiting -> pending (the last dependency settled), blocked -> waiting (what blocked
+it was reset), and awaiting a quota instead of pending or retrying, for as long as the vendor's limit lasts.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class TaskStatus(StrEnum):
 #: What the fold compares with at every event: Python 3.11 takes longer to find a member on its class than to compare.
 WAITING, PENDING, RUNNING, RETRYING = TaskStatus.WAITING, TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.RETRYING
 COMPLETED, SKIPPED = TaskStatus.COMPLETED, TaskStatus.SKIPPED
+AWAITING_QUOTA = TaskStatus.AWAITING_QUOTA
 _ALL_SUCCESS = Join.ALL_SUCCESS
 
 _S = TaskStatus
@@ -69,6 +70,7 @@ TRANSITIONS: dict[TaskStatus, dict[type[e.Event], TaskStatus]] = {
         e.TaskCancelled: _S.CANCELLED,
         e.AttemptInterrupted: _S.PENDING,
         e.CheckpointReached: _S.AWAITING_APPROVAL,
+        e.QuotaReached: _S.AWAITING_QUOTA,
     },
     _S.RETRYING: {
         e.TaskStarted: _S.RUNNING,
@@ -83,7 +85,12 @@ TRANSITIONS: dict[TaskStatus, dict[type[e.Event], TaskStatus]] = {
         e.CheckpointRejected: _S.FAILED,
         e.TaskCancelled: _S.CANCELLED,
     },
-    _S.AWAITING_QUOTA: {},
+    _S.AWAITING_QUOTA: {
+        e.QuotaProbed: _S.PENDING,
+        e.TaskBlocked: _S.BLOCKED,
+        e.TaskReset: _S.WAITING,
+        e.TaskCancelled: _S.CANCELLED,
+    },
     _S.AWAITING_REVIEW: {},
     _S.FAILED: {
         e.TaskRetryScheduled: _S.RETRYING,
@@ -110,6 +117,8 @@ class TaskState(msgspec.Struct, gc=False):
     attempt: int = 0
     failures: int = 0
     interruptions: int = 0
+    #: How often its attempts have met a usage limit since the last reset.
+    quota_waits: int = 0
     #: Whether the next or last attempt is the fallback's.
     fallback: bool = False
     batch: int = 0

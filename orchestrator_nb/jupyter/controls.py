@@ -101,6 +101,8 @@ def objection(verb: Verb, status: str, task: TaskState | None = None) -> str:
         return f"{name} is completed: run.rerun() runs it again, with what depends on it, in a new session."
     if task.status is TaskStatus.BLOCKED:
         return f"{name} is blocked by {one_line(task.blocked_by)}: retry that one, and this one follows."
+    if task.status is TaskStatus.AWAITING_QUOTA:
+        return ""
     return "" if task.status.settled else f"{name} is {_of(task)}: only a task that has ended can be tried again."
 
 

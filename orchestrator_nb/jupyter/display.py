@@ -134,5 +134,5 @@ def _wait_until_only_people_can_go_on(run: Run) -> None:
 
 
 def _waits_for_people(state: State) -> bool:
-    busy = (TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.RETRYING)
+    busy = (TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.RETRYING, TaskStatus.AWAITING_QUOTA)
     return bool(state.open_checkpoints) and not any(state.counts[status] for status in busy)

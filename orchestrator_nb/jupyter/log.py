@@ -26,6 +26,7 @@ _KINDS: dict[type[e.Event], str] = {
     e.WarningRaised: "warning",
     e.TaskBlocked: "warning",
     e.AttemptInterrupted: "warning",
+    e.QuotaReached: "warning",
     e.HaltRequested: "warning",
     e.CheckpointRejected: "warning",
     e.CheckpointReached: "question",

@@ -18,6 +18,7 @@ from orchestrator_nb.jupyter.comm import Live
 from orchestrator_nb.jupyter.part import Bundle, Changes, Part, close_all
 from orchestrator_nb.jupyter.updates import updates
 from orchestrator_nb.jupyter.widgets import MUTED, Bar, Box, Html, Looks, badge, put
+from orchestrator_nb.projections import quotas
 from orchestrator_nb.projections.progress import PhaseProgress, Progress, progress
 from orchestrator_nb.projections.rendering import text_html
 from orchestrator_nb.projections.settled import progress_html
@@ -130,7 +131,8 @@ class ProgressPanel(Part, Live, ipywidgets.VBox):
             head = _head(state, status, told(state, status, now, eta))
             bad = state.counts[TaskStatus.FAILED] or state.counts[TaskStatus.BLOCKED]
             notes = _usage(state) + _notes(state)
-        if waits := self.view.subject.waits:
+            quota = quotas.waiting(state) if self.view.subject.live else ""
+        if waits := quota or self.view.subject.waits:
             notes += f"<div style='line-height: 1.4'>{text_html(waits, 500)}</div>"
         style = "danger" if bad else _BAR_STYLES.get(status, "warning")
         put(self.head, value=head)

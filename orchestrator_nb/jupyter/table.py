@@ -14,6 +14,7 @@ from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.jupyter.part import Bundle, Changes, Pane
 from orchestrator_nb.projections.progress import expected_duration, usual_durations
+from orchestrator_nb.projections.quotas import quota
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.usage import marks, used
 
@@ -107,9 +108,9 @@ def rows(state: State, indices: Iterable[int]) -> list[dict[str, Any]]:
 
     A row has `status`; of its last attempt `attempt`, `started` (seconds since the epoch), `duration` (seconds);
     `done` of `total` steps; `expected` (seconds) where that is known of the task itself; `again` (seconds since the
-    epoch), when it is tried again; and a `note` that says what it waits for, fails of or tells. Of a coding agent's
-    task there are `marks` (that it is not contained, or was refused something), `used` in words (`used_told` in full),
-    and `tokens` to sort by.
+    epoch), when it is tried again or its quota is back; and a `note` that says what it waits for, fails of or tells. Of
+    a coding agent's task there are `marks` (that it is not contained, or was refused something), `used` in words
+    (`used_told` in full), and `tokens` to sort by.
     """
     if state.plan is None:
         return []
@@ -130,6 +131,8 @@ def rows(state: State, indices: Iterable[int]) -> list[dict[str, Any]]:
             row["expected"] = expected
         if task.status is TaskStatus.RETRYING and task.ended_at is not None:
             row["again"] = task.ended_at + task.retry_delay
+        if task.status is TaskStatus.AWAITING_QUOTA and (waited := state.quota_of(task)) is not None:
+            row["again"] = waited.resets_at
         if task.status in _NOTED and (note := _note(state, task)):
             row["note"] = note
         if state.agent_attempts and (attempts := state.agent_attempts.get(task.id)):
@@ -156,6 +159,9 @@ def _note(state: State, task: TaskState) -> str:
             return f"blocked by {task.blocked_by}"
         case TaskStatus.AWAITING_APPROVAL:
             return one_line(state.checkpoints[task.checkpoint].question)
+        case TaskStatus.AWAITING_QUOTA:
+            waited = state.quota_of(task)
+            return quota(waited.vendor) if waited is not None else ""
         case TaskStatus.FAILED | TaskStatus.RETRYING:
             return one_line(task.error)
         case TaskStatus.COMPLETED:

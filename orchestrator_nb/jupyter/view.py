@@ -180,7 +180,7 @@ class View:
             for record in records:
                 event = record.event
                 task = state.tasks.get(getattr(event, "task", "") or _task_of_checkpoint(state, event))
-                if isinstance(event, e.PlanAccepted | e.TaskReset):
+                if isinstance(event, e.PlanAccepted | e.TaskReset | e.QuotaReached | e.QuotaRestored):
                     changes.everything = True
                 elif task is not None:
                     changes.tasks.add(task.index)

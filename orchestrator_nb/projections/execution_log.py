@@ -216,6 +216,20 @@ def _retry_scheduled(event: e.TaskRetryScheduled, at: float, log: ExecutionLog) 
     return _entry(at, f"{log.label(event.task)} Retrying", f"{what} {when}")
 
 
+def _quota_reached(event: e.QuotaReached, at: float, log: ExecutionLog) -> Entry:
+    return _entry(
+        at,
+        f"{log.label(event.task)} Waits for Quota",
+        f"{inline(event.vendor)}, until {timestamp(event.resets_at)}",
+        inline(event.error, 500),
+        f"Duration: {duration(event.duration)}",
+    )
+
+
+def _quota_probed(event: e.QuotaProbed, at: float, log: ExecutionLog) -> Entry:
+    return _entry(at, f"{log.label(event.task)} Tries the Quota", inline(event.task), _by(event))
+
+
 def _failure_settled(event: e.TaskFailureSettled, at: float, log: ExecutionLog) -> Entry:
     meaning = {
         "block": "What depends on it is blocked, the rest goes on",
@@ -273,6 +287,9 @@ _WORDS: dict[type[e.Event], Any] = {
     e.AttemptInterrupted: _interrupted,
     e.TaskRetryScheduled: _retry_scheduled,
     e.TaskFailureSettled: _failure_settled,
+    e.QuotaReached: _quota_reached,
+    e.QuotaProbed: _quota_probed,
+    e.QuotaRestored: lambda event, at, log: _entry(at, "Quota Restored", inline(event.vendor)),
     e.TaskBlocked: _blocked,
     e.TaskSkipped: _skipped,
     e.TaskCancelled: _cancelled,

@@ -13,6 +13,7 @@ from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused
 from orchestrator_nb.projections import agent_words
+from orchestrator_nb.projections.quotas import until
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.usage import of_task, used
 from orchestrator_nb.projections.words import count, duration, some, timestamp
@@ -47,7 +48,7 @@ class Explanation:
     #: Dependencies that are not settled, with their statuses; and the tasks that all this waiting comes down to.
     waits_for: Mapping[str, TaskStatus] = field(default_factory=dict)
     comes_down_to: Mapping[str, TaskStatus] = field(default_factory=dict)
-    #: The limited thing that it lacks (`max_parallel`, `cpu`, `memory`, `phase X`, `lock X`), and who holds it.
+    #: The limited thing that it lacks (`max_parallel`, `cpu`, `memory`, `phase X`, `lock X`, `quota X`), who holds it.
     lacks: str = ""
     held_by: tuple[str, ...] = ()
     #: The failed task that blocks it.
@@ -61,8 +62,11 @@ class Explanation:
         return self.headline, *self.reasons
 
 
-def explain(state: State, task_id: str, admission: Limits) -> Explanation:
-    """Explain one task; linear in the plan at most. Raises `CommandRefused` for an unknown id."""
+def explain(state: State, task_id: str, admission: Limits, now: float | None = None) -> Explanation:
+    """Explain one task; linear in the plan at most. Raises `CommandRefused` for an unknown id.
+
+    `now` is in seconds since the epoch; left out it is the time of the last record.
+    """
     task = state.tasks.get(task_id)
     if task is None or state.plan is None:
         raise CommandRefused(f"the plan has no task '{task_id}'{did_you_mean(task_id, state.tasks)}")
@@ -76,6 +80,8 @@ def explain(state: State, task_id: str, admission: Limits) -> Explanation:
             return _retrying(state, task, admission)
         case TaskStatus.AWAITING_APPROVAL:
             return _awaiting_approval(state, task)
+        case TaskStatus.AWAITING_QUOTA:
+            return _awaiting_quota(state, task, state.at if now is None else now)
         case TaskStatus.BLOCKED:
             return _blocked(state, task)
         case TaskStatus.RUNNING:
@@ -195,6 +201,25 @@ def _awaiting_approval(state: State, task: TaskState) -> Explanation:
     reasons.append(f"Answer with '{command}', or 'orchestrate reject {checkpoint.id} --reason TEXT'.")
     headline = f"'{task.id}' waits for a person since {_moment(checkpoint.asked_at)}."
     return Explanation(task.id, task.status, headline, tuple(reasons), command=command)
+
+
+def _awaiting_quota(state: State, task: TaskState, now: float) -> Explanation:
+    waited = state.quota_of(task)
+    assert waited is not None
+    command = f"orchestrate retry {task.id}"
+    reasons = []
+    if waited.task == task.id:
+        reasons.append(f"It met the limit at {_moment(waited.met_at)}: {_error(task)}")
+    else:
+        met = f"'{waited.task}' met the limit at {_moment(waited.met_at)}"
+        reasons.append(f"{met}: no other task of {waited.vendor} starts.")
+    reasons.append("That uses up no attempt; tasks of other vendors go on.")
+    if run := _run_reasons(state):
+        reasons += run
+    else:
+        reasons.append(f"'{command}' tries now.")
+    headline = f"'{task.id}' waits for {until(waited, now)}."
+    return Explanation(task.id, task.status, headline, tuple(reasons), lacks=f"quota {waited.vendor}", command=command)
 
 
 def _blocked(state: State, task: TaskState) -> Explanation:

@@ -101,7 +101,7 @@ class Files:
             return
         elif type(event) is e.PlanAccepted:
             self._plan_accepted(state)
-        elif type(event) is e.TaskReset:
+        elif isinstance(event, e.TaskReset | e.QuotaReached | e.QuotaRestored):  # change other tasks, too
             self._tasks_due.update(dict.fromkeys(state.tasks))
             self._first_unsettled = 0
         elif isinstance(event, e.CheckpointApproved | e.CheckpointRejected):
@@ -247,7 +247,13 @@ class Files:
 _PASSING = frozenset([e.TaskProgressed, e.AgentIdentified])
 
 _OTHER_TASK_EVENTS = (
-    e.AttemptInterrupted | e.TaskRetryScheduled | e.TaskFailureSettled | e.TaskBlocked | e.TaskSkipped | e.TaskCancelled
+    e.AttemptInterrupted
+    | e.TaskRetryScheduled
+    | e.TaskFailureSettled
+    | e.TaskBlocked
+    | e.TaskSkipped
+    | e.TaskCancelled
+    | e.QuotaProbed
 )
 
 

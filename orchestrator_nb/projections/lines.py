@@ -10,6 +10,7 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.core.state import State
 from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.execution_log import rollback_command
+from orchestrator_nb.projections.quotas import left, moment, quota
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.words import count, duration
 
@@ -22,11 +23,14 @@ class Lines:
 
     def of(self, record: e.Record, state: State) -> list[str]:
         """What `record` says, mostly one line; `state` has taken it in, and may be further."""
-        words = _WORDS.get(type(record.event))
-        if words is None:
+        event = record.event
+        if isinstance(event, e.QuotaReached):
+            told: str | list[str] = _quota_reached(event, record.at, self._zone)
+        elif (words := _WORDS.get(type(event))) is not None:
+            told = words(event, state)
+        else:
             return []
         clock = datetime.fromtimestamp(record.at, self._zone).strftime("%H:%M:%S")
-        told = words(record.event, state)
         return [f"[{clock}] {line}" for line in ([told] if isinstance(told, str) else told)]
 
 
@@ -95,6 +99,11 @@ def _interrupted(event: e.AttemptInterrupted, state: State) -> str:
     return f"{event.task} interrupted{_because(event.reason)}{left}"
 
 
+def _quota_reached(event: e.QuotaReached, at: float, zone: tzinfo) -> str:
+    when = f"until {moment(event.resets_at, zone, today=at)} (in {left(event.resets_at - at)})"
+    return f"{event.task} waits for {quota(event.vendor)} {when}{_because(event.error)}"
+
+
 def _run_ended(event: e.RunEnded, state: State) -> str:
     words = "failed" if event.reason == "error" else event.reason
     if event.reason == "completed":
@@ -122,6 +131,8 @@ _WORDS: dict[type[e.Event], _Words] = {
     e.TaskFailed: _task_failed,
     e.AttemptInterrupted: _interrupted,
     e.TaskRetryScheduled: _retry_scheduled,
+    e.QuotaProbed: lambda event, state: f"{event.task} is to find out whether the quota is back{_by(event.by)}",
+    e.QuotaRestored: lambda event, state: f"{quota(event.vendor)} is back",
     e.TaskBlocked: lambda event, state: f"{event.task} blocked by {event.blocked_by}",
     e.TaskSkipped: lambda event, state: f"{event.task} skipped{_because(event.reason)}",
     e.TaskCancelled: lambda event, state: f"{event.task} cancelled{_by(event.by)}{_because(event.reason)}",

@@ -17,6 +17,7 @@ from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.projections.progress import Progress, progress
+from orchestrator_nb.projections.quotas import of_task
 from orchestrator_nb.projections.rendering import text_html
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import PLAIN, STATUSES, mix
@@ -78,7 +79,7 @@ def _row(state: State, plan: Plan, task: TaskState, now: float) -> Row:
         status=task.status,
         duration=_spent(task, now),
         attempts=str(task.attempt) if task.attempt else "–",
-        note=one_line("; ".join(part for part in (_marks(state, task), _note(state, task)) if part), _NOTE),
+        note=one_line("; ".join(part for part in (_marks(state, task), _note(state, task, now)) if part), _NOTE),
     )
 
 
@@ -94,7 +95,7 @@ def _marks(state: State, task: TaskState) -> str:
     return ", ".join(part for part in (marks(attempts), str(used(attempts))) if part) if attempts else ""
 
 
-def _note(state: State, task: TaskState) -> str:
+def _note(state: State, task: TaskState, now: float) -> str:
     match task.status:
         case TaskStatus.WAITING:
             parents = [state.by_index[index] for index in state.graph.parents[task.index]]
@@ -104,6 +105,8 @@ def _note(state: State, task: TaskState) -> str:
             return f"because of {task.blocked_by}"
         case TaskStatus.AWAITING_APPROVAL:
             return f"asks: {one_line(state.checkpoints[task.checkpoint].question, _NOTE)}"
+        case TaskStatus.AWAITING_QUOTA:
+            return f"waits for {of_task(state, task, now)}"
         case TaskStatus.RUNNING:
             steps = f"{task.done} of {task.total}" if task.total else ""
             return ": ".join(part for part in (steps, task.message) if part)

@@ -126,7 +126,7 @@ class _Story:
                     self.taken_over.add(task)
             case e.TaskFailed(task=task):
                 self._close(task, TaskStatus.FAILED)
-            case e.AttemptInterrupted(task=task):
+            case e.AttemptInterrupted(task=task) | e.QuotaReached(task=task):
                 self._close(task, INTERRUPTED)
             case e.TaskCancelled(task=task) | e.TaskReset(task=task):
                 self._close(task, TaskStatus.CANCELLED)

@@ -56,7 +56,7 @@ class Transcript:
                 first, *rest = failure(event)
                 yield from self._block(event.task, state, "none", event.duration)
                 yield "\n".join([f"{STATUS_LABELS[TaskStatus.FAILED]}: {first}", *rest])
-            case e.AttemptInterrupted() | e.CheckpointReached() as event:
+            case e.AttemptInterrupted() | e.CheckpointReached() | e.QuotaReached() as event:
                 self._steps.pop(event.task, None)
                 yield from self._plain(record, state)
             case e.ProcessStarted() | e.SessionCreated():

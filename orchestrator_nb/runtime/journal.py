@@ -30,6 +30,10 @@ class Journal:
         self._bodies: list[bytes] = []
         self._at = 0.0
 
+    def wall(self) -> float:
+        """The time by the wall clock, in seconds since the epoch, as records are stamped."""
+        return self._clock()
+
     def apply(self, events: Sequence[AnyEvent], now: float, plan: Plan | None = None) -> None:
         """Let `events` have happened, not yet written. `now` is the monotonic time, `plan` that of a `PlanAccepted`.
 

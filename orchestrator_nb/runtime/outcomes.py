@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from orchestrator_nb.core import events as e
+from orchestrator_nb.core.models import agent_kind
 from orchestrator_nb.core.ports import Assignment, Checkpoint, Execution, Failure, Success, Timeout, subject_hash
 from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.storage.log import encoded
@@ -48,6 +49,15 @@ def completion(assignment: Assignment, execution: Execution) -> e.AnyEvent:
         outcome.transient,
         outcome.commits,
     )
+
+
+def quota_reached(assignment: Assignment, execution: Execution, resets_at: float) -> e.QuotaReached:
+    """The event that a failure is recorded as which is a usage limit that is waited for."""
+    outcome = execution.outcome
+    assert isinstance(outcome, Failure)
+    error = shortened(outcome.error)
+    vendor = agent_kind(assignment.work)
+    return e.QuotaReached(assignment.task.id, assignment.attempt, vendor, resets_at, error, execution.duration)
 
 
 def _writable(event: e.TaskCompleted | e.CheckpointReached) -> e.AnyEvent:

@@ -22,6 +22,7 @@ from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import CommandRefused, RunError, RunFailed, RunNotFinished
+from orchestrator_nb.projections import quotas
 from orchestrator_nb.projections.explain import Explanation, explain
 from orchestrator_nb.projections.going_on import waiting
 from orchestrator_nb.runtime.engine import Engine
@@ -116,7 +117,7 @@ class Run(Explorable):
     def explain(self, task_id: str) -> Explanation:
         """Why the task has not started, or what became of it."""
         with self._engine.publisher.reading() as state:
-            return explain(state, task_id, self._engine.admission)
+            return explain(state, task_id, self._engine.admission, time.time())
 
     def _reading(self) -> AbstractContextManager[State]:
         return self._engine.publisher.reading()
@@ -135,9 +136,11 @@ class Run(Explorable):
 
     @property
     def waits(self) -> str:
-        """What it waits for, in words, when nothing is left to do but to mend notebooks; else empty."""
+        """What it waits for, in words, when nothing goes on: kept kernels, a vendor's quota; else empty."""
         until = self._engine.keeper.until
         with self._engine.publisher.reading() as state:
+            if quota := quotas.waiting(state, alone=True):
+                return quota
             only = bool(until) and bool(ending(state)) and not (state.stopping or state.halting)
         return waiting(self.path, until, time.time()) if only else ""
 

@@ -15,19 +15,24 @@ from typing import Any, Literal, cast
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import AdmissionQuestion, RetryQuestion, admit, ending, rule
 from orchestrator_nb.core.ids import did_you_mean
-from orchestrator_nb.core.ports import Assignment, Executor
+from orchestrator_nb.core.ports import Assignment, Execution, Executor, Failure
+from orchestrator_nb.core.quotas import QuotaQuestion, due, next_look
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused, OrchestratorError
 from orchestrator_nb.executors.keeping import Keeper
+from orchestrator_nb.policies.quota import QuotaPolicy
 from orchestrator_nb.runtime.assignments import Assigner
 from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
 from orchestrator_nb.runtime.journal import Journal
-from orchestrator_nb.runtime.outcomes import completion, shortened
+from orchestrator_nb.runtime.outcomes import completion, quota_reached, shortened
 from orchestrator_nb.system.tracebacks import summary_of
 
 #: Steps that a lone worker may take in a row before the loop gets its turn.
 MAX_INLINE = 32
+#: Seconds between two looks at the wall clock while a quota is waited for: it may be set, and the machine may sleep.
+LOOK = 30.0
+_QUOTA = QuotaPolicy()
 
 
 class Runner:
@@ -43,6 +48,7 @@ class Runner:
         *,
         room_on_disk: Callable[[], str | None] = lambda: None,
         keeper: Keeper | None = None,
+        quota: QuotaQuestion = _QUOTA,
     ) -> None:
         self.state: State = journal.state
         self.admission = admission
@@ -50,6 +56,7 @@ class Runner:
         self._assigner = assigner
         self._executor = executor
         self._retry = retry
+        self._quota = quota
         #: Why no task may start for lack of disk space, or None.
         self._room_on_disk = room_on_disk
         self._keeper = keeper or Keeper(assigner.run.directory)
@@ -124,9 +131,13 @@ class Runner:
     def retry(self, task_id: str, by: str = "", *, from_failed_cell: bool = False) -> None:
         """Run a task again that failed, was skipped or cancelled; in its kernel that was kept, `from_failed_cell` on.
 
+        One that waits for a quota is tried now: if it finds the limit over, what else waits for it goes on too.
         Raises `CommandRefused` for any other task, or if there is no such kernel.
         """
         task = self._task(task_id)
+        if task.status is TaskStatus.AWAITING_QUOTA and not from_failed_cell:
+            self._tell(e.QuotaProbed(task_id, by))
+            return
         if task.status is TaskStatus.COMPLETED:
             raise CommandRefused(f"task '{task_id}' is completed: use 'fork' to run it again with what depends on it")
         if not task.status.settled:
@@ -214,7 +225,7 @@ class Runner:
         while True:
             if events:
                 self._journal.apply(events, now)
-            while rulings := rule(self.state, self._retry):
+            while rulings := self._quotas_due() or rule(self.state, self._retry):
                 self._journal.apply(rulings, now)
             if self.state.ready and not self.state.stopping and (trouble := self._room_on_disk()):
                 self._journal.apply([e.WarningRaised(trouble), e.StopRequested("orchestrator", trouble)], now)
@@ -226,7 +237,7 @@ class Runner:
         if assignments:
             self._queue.extend(assignments)
             self._wake_worker()
-        self._set_timer()
+        self._set_timer(now)
         if (reason := ending(self.state)) and not self.waits:
             self._done.set_result(reason)
 
@@ -257,17 +268,23 @@ class Runner:
         self._journal.apply(events, now)
         return failures
 
-    def _set_timer(self) -> None:
-        due = self.state.delayed[0][0] if self.state.delayed else None
-        if self._timer is not None and self._timer.when() != due:
+    def _set_timer(self, now: float) -> None:
+        at = self.state.delayed[0][0] if self.state.delayed else None
+        if self.state.quotas and (look := next_look(self.state, self._quota)) is not None:
+            look = now + min(max(look - self._journal.wall(), 0.01), LOOK)
+            at = look if at is None else min(at, look)
+        if self._timer is not None and self._timer.when() != at:
             self._timer.cancel()
             self._timer = None
-        if due is not None and self._timer is None:
-            self._timer = self._loop.call_at(due, self._timer_fired)
+        if at is not None and self._timer is None:
+            self._timer = self._loop.call_at(at, self._timer_fired)
 
     def _timer_fired(self) -> None:
         self._timer = None
         self._schedule()
+
+    def _quotas_due(self) -> list[e.AnyEvent]:
+        return due(self.state, self._quota, self._journal.wall()) if self.state.quotas else []
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
@@ -301,7 +318,7 @@ class Runner:
                 self._working[task.id] = me
                 try:
                     execution = await self._executor.execute(assignment)
-                    self._inbox.append(completion(assignment, execution))
+                    self._inbox.append(self._event_of(task, assignment, execution))
                     if execution.warnings:
                         self._inbox += [e.WarningRaised(warning, task.id) for warning in execution.warnings]
                 except asyncio.CancelledError:
@@ -328,6 +345,14 @@ class Runner:
             future = self._loop.create_future()
             self._idle.append(future)
             await future
+
+    def _event_of(self, task: TaskState, assignment: Assignment, execution: Execution) -> e.AnyEvent:
+        """What the attempt's outcome is recorded as; whether a usage limit is waited for is ruled here."""
+        outcome = execution.outcome
+        limit = outcome.resets_at if isinstance(outcome, Failure) else None
+        if limit is not None and self._quota.waits(task, limit, self._journal.wall()):
+            return quota_reached(assignment, execution, limit)
+        return completion(assignment, execution)
 
     async def _end_workers(self) -> None:
         self._closing = True

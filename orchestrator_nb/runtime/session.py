@@ -167,7 +167,7 @@ class Session(Explorable):
     def explain(self, task_id: str) -> Explanation:
         """Why the task has not started, or what became of it."""
         self.task(task_id)
-        return explain(self._state, task_id, self.admission())
+        return explain(self._state, task_id, self.admission(), time.time())
 
     def _reading(self) -> AbstractContextManager[State]:
         return nullcontext(self._state)
@@ -230,14 +230,15 @@ class Session(Explorable):
             event = e.HaltRequested(by, str(fields.get("reason", "")))
         elif verb == "retry":
             task = self.task(str(fields["task"]))
-            if not task.status.settled or task.status in (TaskStatus.COMPLETED, TaskStatus.BLOCKED):
+            waits = task.status is TaskStatus.AWAITING_QUOTA
+            if not (task.status.settled or waits) or task.status in (TaskStatus.COMPLETED, TaskStatus.BLOCKED):
                 raise CommandRefused(f"task '{task.id}' is {task.status}: only a failed task can be tried again")
             if fields.get("from_failed_cell"):
                 raise CommandRefused(
                     f"task '{task.id}' has no live kernel: kernels end with their run, and nobody runs session "
                     f"{self.id}. To run the whole notebook again: {whole(self.path, task.id, running=False)}"
                 )
-            event = e.TaskReset(task.id, by)
+            event = e.QuotaProbed(task.id, by) if waits else e.TaskReset(task.id, by)
         elif verb in ("approve", "reject"):
             shown = open_checkpoint(self._state, str(fields["checkpoint"]), str(fields.get("subject_sha256", "")))
             if verb == "approve":

@@ -28,8 +28,9 @@ from orchestrator_nb.runtime.run import Run
 #: The task's id in a worker's session.
 TASK = "work"
 
-#: Where a worker is: `asking` waits for a person (`WorkerManager.grant`), `retrying` for its next attempt.
-Status = Literal["starting", "running", "asking", "retrying", "succeeded", "failed", "stopped"]
+#: Where a worker is: `asking` waits for a person (`WorkerManager.grant`), `retrying` for its next attempt, `limited`
+#: for the end of its account's usage limit.
+Status = Literal["starting", "running", "asking", "retrying", "limited", "succeeded", "failed", "stopped"]
 
 
 class AgentState(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +110,7 @@ _STATUSES: dict[TaskStatus, Status] = {
     TaskStatus.FAILED: "failed",
     TaskStatus.CANCELLED: "stopped",
     TaskStatus.AWAITING_APPROVAL: "asking",
+    TaskStatus.AWAITING_QUOTA: "limited",
     TaskStatus.BLOCKED: "failed",
 }
 

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import admit, ending, rule
 from orchestrator_nb.core.models import Plan
+from orchestrator_nb.core.quotas import due
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import IllegalTransition
 from orchestrator_nb.policies.admission import Admission, admission_for
+from orchestrator_nb.policies.quota import QuotaPolicy
 from orchestrator_nb.policies.retry import RetryPolicy
 from tests.simulation import BLOB, random_plan
 
@@ -72,6 +74,9 @@ def test_row_E11_any_stream_is_applied_or_refused_and_replays_the_same(seed: int
         st.builds(e.TaskSkipped, task),
         st.builds(e.TaskCancelled, task),
         st.builds(e.TaskReset, task),
+        st.builds(e.QuotaReached, task, small, st.sampled_from(["function", "shell"]), st.floats(0, 99)),
+        st.builds(e.QuotaProbed, task),
+        st.builds(e.QuotaRestored, st.sampled_from(["function", "shell"])),
         st.builds(e.CheckpointReached, task.map(lambda t: f"{t}@1"), task, small, st.just("?"), st.just("h")),
         st.builds(e.CheckpointApproved, task.map(lambda t: f"{t}@1"), st.sampled_from(["h", "other"])),
         st.builds(e.CheckpointRejected, task.map(lambda t: f"{t}@1"), st.just("h"), st.just("no")),
@@ -99,6 +104,7 @@ def test_row_E11_any_stream_is_applied_or_refused_and_replays_the_same(seed: int
     assert [(t.status, t.attempt, t.blocked_by, t.unmet) for t in again.by_index] == [
         (t.status, t.attempt, t.blocked_by, t.unmet) for t in state.by_index
     ]
+    due(state, QuotaPolicy(), 50.0)
     rule(state, RetryPolicy())
     admit(state, admission_for(plan, plan.limits, 4, 8), 0.0)
     assert ending(state) in ("", "completed", "failed", "stopped", "halted")

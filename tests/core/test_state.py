@@ -236,6 +236,8 @@ def test_every_status_and_event_is_legal_or_refused_without_a_trace() -> None:
         e.TaskCancelled("a"),
         e.TaskReset("a"),
         e.CheckpointReached("a@1", "a", 1, "?", "0"),
+        e.QuotaReached("a", 1, "function", 200.0),
+        e.QuotaProbed("a"),
     ]
     for status in TaskStatus:
         for event in samples:

@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import Join
-from orchestrator_nb.core.state import fold
+from orchestrator_nb.core.state import State, fold
 from orchestrator_nb.core.tasks import TaskStatus
-from tests.simulation import MemoryLog, World, random_plan
+from tests.simulation import MemoryLog, World, random_limits, random_plan
 
 
 def check_history(world: World) -> None:
@@ -40,7 +40,7 @@ def check_history(world: World) -> None:
         elif isinstance(event, e.TaskCompleted):
             settled[task] = "completed"
             running.discard(task)
-        elif isinstance(event, e.TaskFailed | e.AttemptInterrupted | e.CheckpointReached):
+        elif isinstance(event, e.TaskFailed | e.AttemptInterrupted | e.CheckpointReached | e.QuotaReached):
             running.discard(task)
         elif isinstance(event, e.TaskFailureSettled):
             settled[task] = "skipped" if event.strategy == "skip" else "failed"
@@ -75,6 +75,30 @@ def check_effects(world: World) -> None:
     assert set(world.effects) <= starts
 
 
+def check_quotas(world: World) -> None:
+    """While a vendor's limit is waited for, only who was told to find out starts; a wait is no failure."""
+    state = State()
+    probes: set[str] = set()
+    for record in world.log.records:
+        event = record.event
+        if isinstance(event, e.QuotaReached):
+            failures = state.tasks[event.task].failures
+        elif isinstance(event, e.QuotaProbed):
+            probes.add(event.task)
+        elif isinstance(event, e.TaskStarted):
+            task = state.tasks[event.task]
+            assert state.quota_of(task) is None or task.id in probes, f"{task.id} burnt the limit"
+            probes.discard(event.task)
+        state.apply(record, world.plan if isinstance(event, e.PlanAccepted) else None)
+        if isinstance(event, e.QuotaReached):
+            assert state.tasks[event.task].failures == failures
+        for task in state.by_index:
+            if task.status in (TaskStatus.PENDING, TaskStatus.RETRYING):
+                assert state.quota_of(task) is None or task.id in probes
+            elif task.status is TaskStatus.AWAITING_QUOTA:
+                assert state.quota_of(task) is not None, f"{task.id} waits for nothing"
+
+
 def live_once(seed: int) -> World:
     world = World(seed, random_plan(random.Random(seed)))
     reason = world.live()
@@ -88,16 +112,42 @@ def live_once(seed: int) -> World:
 
 def live_with_crashes(seed: int) -> None:
     reference = live_once(seed)
-    dice = random.Random(f"crash {seed}")
     world = World(seed, reference.plan)
+    crash(world, random.Random(f"crash {seed}"), reference.log.writes)
+    same_ends(world, reference)
+
+
+def live_with_limits(seed: int) -> None:
+    """Vendors' limits delay what is done, and change nothing else, with crashes and without."""
+    dice = random.Random(f"limits {seed}")
+    plan, limits = random_plan(dice, vendors=True), random_limits(dice)
+    reference, waiting, crashing = World(seed, plan), World(seed, plan), World(seed, plan)
+    assert reference.live() in ("completed", "failed")
+    waiting.limits = crashing.limits = limits
+    assert waiting.live() in ("completed", "failed")
+    check_history(waiting)
+    check_replay(waiting)
+    check_effects(waiting)
+    crash(crashing, dice, waiting.log.writes)
+    for world in (waiting, crashing):
+        check_quotas(world)
+        same_ends(world, reference)
+
+
+def crash(world: World, dice: random.Random, writes: int) -> None:
+    """Live with up to four crashes."""
     reason = "crash"
     while reason == "crash":
-        left = dice.randint(1, max(2, reference.log.writes)) if world.runs < 4 else None
+        left = dice.randint(1, max(2, writes)) if world.runs < 4 else None
         world.log = MemoryLog(world.log.records, left, dice.random() < 0.5)
         reason = world.live()
     check_history(world)
     check_replay(world)
     check_effects(world)
+
+
+def same_ends(world: World, reference: World) -> None:
+    """Every task of both has come to the same end."""
     fail_fast = any(task.on_failure == "fail_fast" for task in world.plan.tasks)
     one_success = any(task.join is Join.ONE_SUCCESS for task in world.plan.tasks)
     if not (fail_fast or one_success):  # there the order in which things end decides what happens
@@ -117,8 +167,10 @@ def _races(world: World, task_id: str) -> bool:
     return len(bad) > 1
 
 
-def live_with_verbs(seed: int) -> None:
-    world = World(seed, random_plan(random.Random(seed)))
+def live_with_verbs(seed: int, *, limited: bool = False) -> None:
+    dice = random.Random(seed)
+    world = World(seed, random_plan(dice, vendors=limited))
+    world.limits = random_limits(dice) if limited else {}
     reason = world.live(verbs=12)
     for _ in range(20):
         if reason not in ("stopped", "halted"):
@@ -128,6 +180,8 @@ def live_with_verbs(seed: int) -> None:
     check_history(world)
     check_replay(world)
     check_effects(world)
+    if limited:
+        check_quotas(world)
 
 
 @pytest.mark.parametrize("block", range(10))
@@ -145,6 +199,14 @@ def test_row_D8_commands_in_any_order(block: int) -> None:
         live_with_verbs(seed)
 
 
+@pytest.mark.parametrize("block", range(3))
+def test_a_usage_limit_delays_and_changes_nothing_else(block: int) -> None:
+    for seed in range(9000 + block * 100, 9000 + block * 100 + 60):
+        live_with_limits(seed)
+    for seed in range(9000 + block * 100 + 60, 9000 + block * 100 + 100):
+        live_with_verbs(seed, limited=True)
+
+
 def test_row_D10_nothing_is_lost_or_swallowed() -> None:
     """In asyncio's debug mode, with warnings as errors, every task of the loop has ended when a life is over."""
     for seed in range(40):
@@ -156,7 +218,7 @@ def test_row_D10_nothing_is_lost_or_swallowed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("live", [live_once, live_with_crashes, live_with_verbs])
+@pytest.mark.parametrize("live", [live_once, live_with_crashes, live_with_verbs, live_with_limits])
 def test_row_A14_fifty_thousand_seeds(live: object) -> None:
     for seed in range(10_000, 10_000 + 50_000 // 3):
         live(seed)  # type: ignore[operator]

@@ -306,14 +306,18 @@ class Attempt:
         summary = ending.summary
         stalled = ending.verdict in ("stalled", "tool_stalled")
         error = ending.words if stalled else self.redactor.text(summary.message) or "it failed"
-        if summary.error == "rate_limit" and (resets := _resets(summary)):
-            error += f" (the limit ends at {resets})"
+        resets_at = _resets(summary) if summary.error == "rate_limit" else None
+        if resets_at is not None:
+            error += f" (the limit ends at {datetime.fromtimestamp(resets_at, UTC):%Y-%m-%dT%H:%M:%SZ})"
+        elif summary.error == "rate_limit" and summary.limit is not None:
+            error += " (it does not say when the limit ends)"
         if told:
             error += "\nIt was refused:\n" + "\n".join(f"- {line}" for line in told[:_TOLD])
         code = ending.exit.code if ending.exit.code >= 0 else None
         kind = ending.verdict if stalled else summary.error or "other"
         transient = summary.transient or ending.verdict == "stalled"
-        return Failure(f"{self.cli.name}: {error}", kind, transient, code, kept.commits)
+        limit = resets_at if summary.limit is not None else None  # else requests only came too fast
+        return Failure(f"{self.cli.name}: {error}", kind, transient, code, kept.commits, resets_at=limit)
 
     def _refused(self, refused: tuple[PermissionDenied, ...], kept: Harvest) -> Outcome:
         """It came to an end without being able to do its work: ask, or fail."""
@@ -382,13 +386,12 @@ def _json(text: str) -> object:
         return text
 
 
-def _resets(summary: Summary) -> str:
-    """When a usage limit ends, as ISO 8601 in UTC; empty if nobody said."""
+def _resets(summary: Summary) -> float | None:
+    """When a limit ends, in seconds since the epoch; None if nobody said."""
     limit = summary.limit
-    at = limit.resets_at if limit else None
-    if at is None:
-        at = failures.reset_time(f"{limit.text if limit else ''} {summary.message}", time.time())
-    return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if limit is not None and limit.resets_at is not None:
+        return limit.resets_at
+    return failures.reset_time(f"{limit.text if limit else ''} {summary.message}", time.time())
 
 
 async def _to_the_end(work: Awaitable[T]) -> None:

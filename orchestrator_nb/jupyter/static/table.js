@@ -63,6 +63,10 @@ class PlanCopy {
       const rest = row.again - this.now();
       return `${rest > 0 ? `again in ${duration(Math.ceil(rest))}` : "its turn again"}: ${row.note ?? ""}`;
     }
+    if (row.status === "awaiting_quota" && row.again !== undefined) {
+      const rest = row.again - this.now();
+      return rest > 0 ? `${row.note} in ${duration(Math.ceil(rest))}` : `${row.note}: about to be tried`;
+    }
     return row.note ?? "";
   }
 
@@ -330,7 +334,7 @@ class TaskRow {
     put(tr, "aria-selected", selected);
     if (row !== this.row) this.state(row);
     tr.classList.toggle("o-current", current);
-    this.live = row.status === "running" || row.status === "retrying";
+    this.live = row.status === "running" || row.again !== undefined;
     say(cells.duration, timeOrNone(plan.spent(i)));
     say(cells.eta, timeOrNone(plan.left(i)));
     const waits = plan.waits(i), {marks = ""} = row, told = [marks, waits].filter(Boolean).join("; ");

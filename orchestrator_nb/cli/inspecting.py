@@ -143,13 +143,21 @@ def _say_phases(session: Session) -> None:
 
 
 def _row(session: Session, task: TaskState) -> list[Part]:
+    from time import time
+
     from orchestrator_nb.cli.facts import took
     from orchestrator_nb.cli.summary import icon
     from orchestrator_nb.core.ids import agent_label
+    from orchestrator_nb.projections.quotas import of_task
     from orchestrator_nb.projections.usage import marks
 
     sign = icon(task.status)
-    about = task.error or (f"blocked by {task.blocked_by}" if task.blocked_by else "") or task.message
+    about = (
+        of_task(session.state, task, time())
+        or task.error
+        or (f"blocked by {task.blocked_by}" if task.blocked_by else "")
+        or task.message
+    )
     title = session.plan.tasks[task.index].title
     if told := marks(session.state.agent_attempts.get(task.id, ())):
         about = f"{told}; {about or title}" if about or title else told

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,66 @@ def test_a_bad_key_is_final_and_says_what_to_do(scene: Scene, monkeypatch: pytes
 def test_a_busy_service_is_tried_again_by_the_program_itself(scene: Scene) -> None:
     run = scene.start("[[mock:once 503]] [[mock:write hello.txt hi]]").wait(180)
     assert kind(run) == (TaskStatus.COMPLETED, "", 1)
+
+
+def with_an_account(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """claude knows usage limits of subscriptions only, not of keys."""
+    if scene.cli == "claude":
+        monkeypatch.delenv(KEYS["claude"])
+        monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "test-token-of-nobody")
+
+
+def limited(seconds: float, name: str) -> str:
+    return f"[[mock:write one.txt 1]] [[mock:limit {seconds} {name}]] [[mock:write hello.txt hi]]"
+
+
+def waits_and_is_tried(scene: Scene, server: str, name: str) -> None:
+    run = scene.start(limited(3600, name))
+    wait_for(run, TaskStatus.AWAITING_QUOTA)
+    with run.state() as state:
+        resets_at = state.quotas[scene.cli].resets_at
+    assert 3300 < resets_at - time.time() < 3601
+    assert run.explain("T-01").headline.startswith(f"'T-01' waits for {scene.cli}'s quota until ")
+    lift = urllib.request.Request(f"{server}/_mock/reset", data=b"{}", method="POST")
+    urllib.request.urlopen(lift, timeout=10).close()
+    run.retry("T-01")
+    run.wait(120)
+    assert kind(run) == (TaskStatus.COMPLETED, "", 2)
+    assert "goes on with its session" in (run.path / "events.jsonl").read_text()
+    assert (scene.place(run) / "hello.txt").read_text().strip() == "hi"
+
+
+@pytest.mark.slow
+def test_a_usage_limit_is_waited_for_and_the_session_gone_on_with(
+    scene: Scene, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_an_account(scene, monkeypatch)
+    waits_and_is_tried(scene, server, f"{scene.cli} long")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cli", ["gemini"], indirect=True)
+def test_a_limit_that_gemini_would_sleep_for_is_waited_for_without_it(scene: Scene, server: str) -> None:
+    waits_and_is_tried(scene, server, "capacity")
+
+
+@pytest.mark.slow
+def test_a_usage_limit_that_ends_soon_is_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_an_account(scene, monkeypatch)
+    run = scene.start(limited(8, f"{scene.cli} short")).wait(180)
+    assert kind(run) == (TaskStatus.COMPLETED, "", 1 if scene.cli == "gemini" else 2), "gemini sleeps by itself so long"
+    with run.state() as state:
+        assert (state.tasks["T-01"].failures, state.quotas) == (0, {})
+
+
+@pytest.mark.slow
+def test_too_many_requests_without_a_limit_are_a_failure_that_may_pass(scene: Scene) -> None:
+    run = scene.start("[[mock:http 429]]", stall=30)
+    wait_for(run, TaskStatus.RETRYING)
+    with run.state() as state:
+        assert (state.tasks["T-01"].failures, state.quotas) == (1, {})
+    run.halt()
+    run.wait(60)
 
 
 @pytest.mark.slow

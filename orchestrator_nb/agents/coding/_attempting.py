@@ -304,20 +304,23 @@ class Attempt:
 
     def _failure(self, ending: Ending, told: list[str], kept: Harvest) -> Failure:
         summary = ending.summary
-        stalled = ending.verdict in ("stalled", "tool_stalled")
+        stalled, limit = ending.verdict in ("stalled", "tool_stalled"), summary.limit
+        limited = ending.verdict == "limited" or summary.error == "rate_limit"
         error = ending.words if stalled else self.redactor.text(summary.message) or "it failed"
-        resets_at = _resets(summary) if summary.error == "rate_limit" else None
+        if ending.verdict == "limited" and limit is not None:
+            error = f"{self.redactor.text(limit.text)} -- {ending.words}"
+        resets_at = _resets(summary) if limited else None
         if resets_at is not None:
             error += f" (the limit ends at {datetime.fromtimestamp(resets_at, UTC):%Y-%m-%dT%H:%M:%SZ})"
-        elif summary.error == "rate_limit" and summary.limit is not None:
+        elif limited and limit is not None:
             error += " (it does not say when the limit ends)"
         if told:
             error += "\nIt was refused:\n" + "\n".join(f"- {line}" for line in told[:_TOLD])
         code = ending.exit.code if ending.exit.code >= 0 else None
-        kind = ending.verdict if stalled else summary.error or "other"
-        transient = summary.transient or ending.verdict == "stalled"
-        limit = resets_at if summary.limit is not None else None  # else requests only came too fast
-        return Failure(f"{self.cli.name}: {error}", kind, transient, code, kept.commits, resets_at=limit)
+        kind = ending.verdict if stalled else "rate_limit" if limited else summary.error or "other"
+        transient = summary.transient or limited or ending.verdict == "stalled"
+        waits = resets_at if limit is not None else None  # else requests only came too fast
+        return Failure(f"{self.cli.name}: {error}", kind, transient, code, kept.commits, resets_at=waits)
 
     def _refused(self, refused: tuple[PermissionDenied, ...], kept: Harvest) -> Outcome:
         """It came to an end without being able to do its work: ask, or fail."""

@@ -141,7 +141,9 @@ class Gemini:
 _NOISE = re.compile(
     r"\[STARTUP\]|Ripgrep is not available|(Security )?Warning: |YOLO mode is enabled|\(node:|Loaded cached|\s+at "
 )
-_RETRYING = re.compile(rb"Attempt (\d{1,9}) failed(?: with status (\d{3}))?\b.*?Retrying")
+_RETRYING = re.compile(rb"Attempt (\d{1,9}) failed(?: with status (\d{3}))?\b(.*?)Retrying(?: after (\d{1,12})ms)?")
+#: What it adds to a limit of the service: its words (`/auth`) would mean something else.
+_ADVICE = re.compile(r"\nPlease wait and try again later\b.*", re.DOTALL)
 _SHELL = "run_shell_command"
 _EDITING = ("write_file", "replace", "edit")
 
@@ -188,13 +190,18 @@ class GeminiParser:
         return (*self.end(), *self._other(number, kind, record)) if self._pieces else self._other(number, kind, record)
 
     def errors(self, number: int, line: bytes) -> Sequence[AgentEvent]:
-        """What a line of standard error says: that a request is tried again."""
+        """What a line of standard error says: that a request is tried again, maybe when a quota is back."""
         found = _RETRYING.match(line[:4000])
         if not found:
             return ()
-        status = int(found[2]) if found[2] else None
-        reason = failures.kind_of_status(status) if status and status >= 400 else "network"
-        return (Retry(number, int(found[1]), 0, None, status, reason),)
+        status, delay = int(found[2]) if found[2] else None, int(found[4]) / 1000 if found[4] else None
+        said = found[3].decode("utf-8", "replace").strip(": ")
+        reason = failures.kind_of(said, status if status and status >= 400 else None)
+        retry = Retry(number, int(found[1]), 0, delay, status, "network" if reason == "other" else reason)
+        if reason == "rate_limit" and failures.is_limit(said):
+            again = f" It tries again in {delay:.0f} s." if delay else ""
+            return retry, RateLimit(number, failures.epoch_in(said), said + again)
+        return (retry,)
 
     def end(self) -> Sequence[AgentEvent]:
         """The words that were still to be completed."""
@@ -267,7 +274,7 @@ class GeminiParser:
             return (*events, Finished(number, ok=True, text=self._text))
         error = table_in(record, "error")
         message = text_in(error, "message")
-        kind = "turn_limit" if "TurnLimited" in text_in(error, "type") else failures.kind_of(message)
+        kind = "turn_limit" if "TurnLimited" in text_in(error, "type") else failures.kind_of(_ADVICE.sub("", message))
         if kind == "rate_limit" and failures.is_limit(message):
             events.append(RateLimit(number, failures.epoch_in(message), message))
         return (*events, Finished(number, ok=False, kind=kind, text=message))

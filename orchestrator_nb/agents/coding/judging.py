@@ -28,6 +28,7 @@ from orchestrator_nb.agents.coding.vocabulary import (
     Unknown,
     Usage,
 )
+from orchestrator_nb.agents.coding.watching import LONGEST_SLEEP
 
 #: `succeeded`: a good final event; `failed`: a bad one, or the CLI refused to start; `interrupted`: a signal ended it
 #: before its final event; `incomplete`: it ended, or had to be ended for lack of time, without one.
@@ -106,6 +107,8 @@ class Judge:
             case Retry():
                 self._retries += 1
                 self._trouble = event.reason
+                if self._limit is None and event.reason == "rate_limit" and (event.delay or 0.0) > LONGEST_SLEEP:
+                    self._limit = RateLimit(event.line, None, f"it tries again in {event.delay:.0f} s")
             case ErrorSeen(transient=True) | ErrorSeen(kind="auth"):
                 self._trouble = event.kind
             case Started():

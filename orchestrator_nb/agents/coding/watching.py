@@ -20,8 +20,14 @@ from orchestrator_nb.agents.coding.vocabulary import (
     Unknown,
 )
 
-#: Why an agent has to be ended: it shows no sign of work, its tool takes too long, or it stays after its final event.
-Verdict = Literal["", "stalled", "tool_stalled", "lingering"]
+#: Why an agent has to be ended: it shows no sign of work, its tool takes too long, it stays after its final event, or
+#: it is about to sleep until a limit ends, which can be waited for without it.
+Verdict = Literal["", "stalled", "tool_stalled", "lingering", "limited"]
+
+#: Seconds that it may sleep by itself until a limit ends.
+LONGEST_SLEEP = 60.0
+#: Seconds within which what it wrote to its two outputs may be seen in another order.
+_ORDER = 1.0
 
 
 class Watch:
@@ -39,16 +45,24 @@ class Watch:
         self._last = now
         self._tools: dict[str, str] = {}
         self._finished = False
+        #: How long it said it would sleep, and when it said so.
+        self._sleeps = 0.0
+        self._slept_at = 0.0
 
     def see(self, event: AgentEvent, now: float) -> None:
         """Take note of an event."""
         match event:
+            case Retry(reason="rate_limit", delay=delay) if delay is not None and delay > LONGEST_SLEEP:
+                self._sleeps, self._slept_at = delay, now
+                return
             case Retry() | RateLimit() | ErrorSeen() | Unknown():
                 return
             case ToolCall(id=call, tool=tool):
                 self._tools[call] = tool
             case ToolResult(id=call) | PermissionDenied(id=call):
                 self._tools.pop(call, None)
+        if now > self._slept_at + _ORDER:
+            self._sleeps = 0.0  # it went on
         self._last = now
         self._finished = isinstance(event, Finished)
         if self._finished:
@@ -59,12 +73,16 @@ class Watch:
         silent = now - self._last
         if self._finished:
             return "lingering" if silent > self._linger else ""
+        if self._sleeps and now > self._slept_at + _ORDER:
+            return "limited"
         if self._tools:
             return "tool_stalled" if silent > max(self._stall, self._tool_stall) else ""
         return "stalled" if silent > self._stall else ""
 
     def words(self, verdict: Verdict) -> str:
         """For people: why it was ended, and what to do."""
+        if verdict == "limited":
+            return f"a limit is reached: it was about to sleep for {self._sleeps:.0f} s, and was ended"
         if verdict == "stalled":
             return f"it showed no sign of work for {self._stall:g} s, and was ended (`stall` allows more)"
         tools = ", ".join(dict.fromkeys(self._tools.values()))

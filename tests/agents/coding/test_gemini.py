@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator_nb.agents.coding.cli import Request
+from orchestrator_nb.agents.coding.failures import reset_time
 from orchestrator_nb.agents.coding.gemini import Gemini
 from orchestrator_nb.agents.coding.vocabulary import (
     CommandRun,
@@ -215,6 +216,25 @@ def test_retries_are_told_on_standard_error() -> None:
         Retry(2, 3, 0, None, 429, "rate_limit"),
         Retry(3, 1, 0, None, None, "network"),
     ]
+
+
+def test_advice_that_names_a_login_is_no_login_error() -> None:
+    said = (
+        "[API Error: You exceeded your current quota.\nSuggested retry after 3600s.]\nPlease wait and try again later."
+    )
+    said += " To increase your limits, request a quota increase through AI Studio, or switch to another /auth method"
+    final = {"type": "result", "status": "error", "error": {"type": "Error", "message": said}}
+    assert events("gemini", final) == [RateLimit(1, None, said), Finished(1, ok=False, kind="rate_limit", text=said)]
+
+
+def test_a_sleep_until_a_quota_is_back_is_told_with_its_length() -> None:
+    said = "You have exhausted your capacity on this model. Your quota will reset after 3600s."
+    errors = f"Attempt 1 failed: {said}. Retrying after 3755773ms...\n".encode()
+    retry, limit = read_errors(GEMINI, errors)
+    assert retry == Retry(1, 1, 0, 3755.773, None, "rate_limit")
+    assert isinstance(limit, RateLimit)
+    assert limit.text == f"{said}. It tries again in 3756 s."
+    assert reset_time(limit.text, 1000.0) == 4600.0
 
 
 def test_unknown_lines_are_kept() -> None:

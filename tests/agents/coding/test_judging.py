@@ -117,6 +117,16 @@ def test_counts_and_last_words() -> None:
     assert judge(CODEX, [GOOD], 0).session is None
 
 
+def test_a_long_sleep_for_a_limit_tells_when_it_ends() -> None:
+    asleep = Retry(2, 1, delay=3600.0, reason="rate_limit")
+    summary = judge(CLAUDE, [START, asleep], -15, ended="timeout")
+    assert (summary.state, summary.error) == ("incomplete", "rate_limit")
+    assert summary.limit == RateLimit(2, None, "it tries again in 3600 s")
+    assert judge(CLAUDE, [START, Retry(2, 1, delay=5.0, reason="rate_limit")], 1).limit is None
+    told = RateLimit(1, 5.0)
+    assert judge(CLAUDE, [told, asleep], 1).limit == told
+
+
 # -- usage -------------------------------------------------------------------------------------------------------------
 
 

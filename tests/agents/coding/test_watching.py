@@ -4,6 +4,7 @@ from orchestrator_nb.agents.coding.vocabulary import (
     ErrorSeen,
     Finished,
     PermissionDenied,
+    RateLimit,
     Retry,
     Started,
     Text,
@@ -47,6 +48,21 @@ def test_a_tool_is_not_given_less_than_anything_else() -> None:
     clock = Watch(stall=10, tool_stall=1, linger=3, now=0)
     clock.see(ToolCall(1, "a", "Bash"), 0)
     assert clock.verdict(9) == ""
+
+
+def test_who_is_about_to_sleep_until_a_limit_ends_is_ended() -> None:
+    clock = watch()
+    clock.see(Retry(1, 1, delay=30.0, reason="rate_limit"), 1)
+    clock.see(Retry(2, 2, delay=3600.0, reason="server"), 1)
+    assert clock.verdict(1) == ""
+    clock.see(Retry(3, 3, delay=3600.0, reason="rate_limit"), 2)
+    clock.see(RateLimit(4), 2)
+    clock.see(Text(1, "written before, and read after"), 2.5)
+    assert clock.verdict(2.9) == ""
+    assert clock.verdict(3.1) == "limited"
+    assert clock.words("limited") == "a limit is reached: it was about to sleep for 3600 s, and was ended"
+    clock.see(Text(5, "it went on"), 4)
+    assert clock.verdict(4) == ""
 
 
 def test_who_has_finished_may_stay_a_little_and_begin_again() -> None:

@@ -16,7 +16,7 @@ import ipywidgets
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.events import Record
-from orchestrator_nb.core.tasks import SETTLED
+from orchestrator_nb.core.tasks import SETTLED, TaskStatus
 from orchestrator_nb.jupyter.cells import Output, print_text
 from orchestrator_nb.jupyter.controls import Controls
 from orchestrator_nb.jupyter.endings import Maker, ended
@@ -36,6 +36,8 @@ from orchestrator_nb.system.memory import give_back
 
 _PARTS: dict[str, type[Part]] = {}
 #: Events after which tasks that wait for this one may stand differently.
+#: Statuses between which a vendor's quota decides.
+_OF_QUOTAS = (TaskStatus.PENDING, TaskStatus.AWAITING_QUOTA)
 _ENDINGS = (e.TaskCompleted, e.TaskFailureSettled, e.TaskBlocked, e.TaskSkipped, e.TaskCancelled, e.CheckpointRejected)
 #: Statuses of a session that goes on, or can.
 _UNFINISHED = ("created", "running", "paused", "stopping", "halting", "interrupted", "stopped", "halted", "error")
@@ -180,8 +182,10 @@ class View:
             for record in records:
                 event = record.event
                 task = state.tasks.get(getattr(event, "task", "") or _task_of_checkpoint(state, event))
-                if isinstance(event, e.PlanAccepted | e.TaskReset | e.QuotaReached | e.QuotaRestored):
+                if isinstance(event, e.PlanAccepted | e.TaskReset):
                     changes.everything = True
+                elif isinstance(event, e.QuotaReached | e.QuotaRestored):  # others wait for it, too
+                    changes.tasks.update(task.index for task in state.by_index if task.status in _OF_QUOTAS)
                 elif task is not None:
                     changes.tasks.add(task.index)
                     if isinstance(event, _ENDINGS) or task.status in SETTLED:

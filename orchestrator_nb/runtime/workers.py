@@ -74,7 +74,9 @@ class Worker:
             question = next((checkpoint.question for checkpoint in state.open_checkpoints), "")
             if task is None:
                 return AgentState(name=self.name, agent=self.agent, status="starting", session=self.run.path)
-            status = _STATUSES.get(task.status, "stopped" if self.run.done else "starting")
+            status = _STATUSES.get(task.status, "starting")
+            if self.run.done and not task.status.settled:
+                status = "stopped"
             running = status == "running" and task.process is not None
             attempts = state.agent_attempts.get(TASK, [])
             denials = attempts[-1].denials if attempts else []

@@ -11,6 +11,7 @@ from orchestrator_nb.runtime.session import Session
 from tests.agents.coding.puppet import PUPPET, steps
 from tests.cli.program import orchestrate, write_plan
 from tests.cli.terminal import RICH, Terminal
+from tests.limited_agent import LIMITED
 
 PLAN = {
     "title": "A live run",
@@ -44,6 +45,33 @@ def test_it_shows_tasks_questions_and_the_end(tmp_path: Path, columns: int, rows
     assert "\x1b[?25h" in terminal.raw.decode()  # the cursor is back
     widest = max(len(line) for line in RICH.sub("", text).replace("\r", "\n").split("\n"))
     assert widest <= columns or "Again:" in text
+
+
+def test_it_shows_until_when_a_quota_is_waited_for_and_that_it_can_be_tried_now(tmp_path: Path) -> None:
+    limited = {"agent": LIMITED, "parameters": {"seconds": 3600}}
+    tasks = [{"id": "a", **limited}, {"id": "b", **limited}, {"id": "c", "command": "true"}]
+    plan = write_plan(tmp_path / "plan.json", tasks=tasks, limits={"max_parallel": 1})
+    with Terminal("run", plan.name, cwd=tmp_path, columns=160) as terminal:
+        terminal.until("Limited's quota until ")
+        terminal.until("Waiting for Limited's quota until ")  # nothing else is left to do
+        terminal.until("2 tasks (a, b)")
+        assert orchestrate("retry", "a", cwd=tmp_path).returncode == 0
+        terminal.until("2/3")
+        explained = orchestrate("explain", "b", cwd=tmp_path).stdout
+        assert "'b' waits for Limited's quota until " in explained
+        assert orchestrate("cancel", "b", cwd=tmp_path).returncode == 0
+        assert terminal.end() == 1
+    assert "⏳" in terminal.text
+
+
+def test_in_a_pipe_a_wait_for_a_quota_is_told_in_lines(tmp_path: Path) -> None:
+    tasks = [{"id": "a", "agent": LIMITED, "parameters": {"seconds": -2.5}}]
+    done = orchestrate("run", write_plan(tmp_path / "plan.json", tasks=tasks).name, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "a waits for Limited's quota until " in done.stdout
+    assert "Limited's quota is back" in done.stdout
+    assert "a started, attempt 2" in done.stdout
+    assert "Waiting for Limited's quota until " in done.stderr
 
 
 def test_ctrl_c_once_says_what_a_second_one_does(tmp_path: Path) -> None:

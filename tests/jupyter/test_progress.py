@@ -19,6 +19,7 @@ from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
 from orchestrator_nb.storage.settings import Settings
 from tests.histories import tell
+from tests.limited_agent import LIMITED
 from tests.runtime.waiting import plan, statuses, until
 
 
@@ -152,6 +153,19 @@ def test_warnings_are_told(orchestrator: Orchestrator, tmp_path: Path) -> None:
         warnings = [warning.message for warning in state.warnings]
     assert warnings
     until(lambda: panel.notes is not None and warnings[-1][:20] in panel.notes.value)
+
+
+def test_a_run_that_waits_for_a_quota_says_until_when(orchestrator: Orchestrator) -> None:
+    limited = {"agent": LIMITED, "parameters": {"seconds": 3600}}
+    run = orchestrator.run(plan({"id": "a", **limited}, {"id": "b", **limited}, limits={"max_parallel": 1}))
+    panel = panel_of(run)
+    until(lambda: "0 of 2 done, 2 awaiting quota" in panel.head.value)
+    until(lambda: panel.notes is not None and "2 tasks (a, b). " in panel.notes.value)
+    assert panel.notes is not None
+    assert "Waiting for Limited&#x27;s quota until " in panel.notes.value
+    run.stop()
+    run.wait(10)
+    until(lambda: "Waiting for" not in (panel.notes.value if panel.notes is not None else ""))
 
 
 def test_an_interrupted_session_tells_the_time_until_it_broke_off(orchestrator: Orchestrator, tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.jupyter.envelope import Envelope
 from orchestrator_nb.jupyter.part import Changes
 from orchestrator_nb.jupyter.table import PlanTable, rows, tasks
-from orchestrator_nb.jupyter.view import view_of
+from orchestrator_nb.jupyter.view import View, view_of
 from orchestrator_nb.runtime.orchestrator import Orchestrator
 from orchestrator_nb.runtime.run import Run
+from orchestrator_nb.storage.log import read_records
 from orchestrator_nb.storage.settings import Settings
 from tests.histories import BEGIN, HOSTILE, History, tell
+from tests.limited_agent import LIMITED
 from tests.runtime.waiting import plan, statuses, until
 
 
@@ -100,6 +102,14 @@ def test_a_row_says_what_its_agent_used_and_what_must_not_be_overlooked() -> Non
     assert "marks" not in row(told, 1)
 
 
+def test_a_quota_is_told_with_its_end_to_all_that_wait_for_it() -> None:
+    specs = [{"id": name, "agent": "claude", "prompt": "do"} for name in "ab"]
+    told = tell({"tasks": specs, "limits": {"max_parallel": 1}}, e.TaskStarted("a", 1, 1))
+    told.tell(e.QuotaReached("a", 1, "claude", BEGIN + 900, "limit reached", 2.0))
+    assert row(told, 1) == {"status": "awaiting_quota", "again": BEGIN + 900, "note": "claude's quota"}
+    assert row(told, 0) | row(told, 1) == row(told, 0)
+
+
 def test_30_changed_rows_cost_less_than_a_millisecond_and_10_000_less_than_60() -> None:
     specs = [{"id": f"T-{n}", "title": "Some task", "command": ["x"]} for n in range(10_000)]
     told = tell({"tasks": specs})
@@ -117,6 +127,28 @@ def least(work: Any) -> float:
         work()
         took.append(time.process_time() - begin)
     return min(took)
+
+
+class Watching(View):
+    """A view that keeps what its parts would be told."""
+
+    def changed(self, changes: Changes) -> None:
+        """Keep it."""
+        self.last = changes
+
+
+def test_a_limit_that_one_task_meets_changes_the_rows_of_all_that_wait_for_it(tmp_path: Path) -> None:
+    orchestrator = Orchestrator(Settings(workspace=tmp_path / "sessions", grace=0.5, projection_interval=0.05))
+    limited = {"agent": LIMITED, "parameters": {"seconds": 3600}}
+    run = orchestrator.run(plan({"id": "a", **limited}, {"id": "b", **limited}, limits={"max_parallel": 1}))
+    until(lambda: statuses(run) == {"a": "awaiting_quota", "b": "awaiting_quota"})
+    view = Watching(view_of(run).subject)
+    view.take(
+        [record for record in read_records(run.path / "events.jsonl") if isinstance(record.event, e.QuotaReached)]
+    )
+    assert (view.last.tasks, view.last.everything) == ({0, 1}, False)
+    run.halt()
+    run.wait(10)
 
 
 @pytest.fixture

@@ -52,6 +52,13 @@ def test_a_worker_that_asks_is_granted_it(manager: WorkerManager, tmp_path: Path
     assert worker.wait(60).status == "succeeded"
 
 
+def test_a_worker_at_its_accounts_limit_says_so_and_can_be_stopped(manager: WorkerManager, tmp_path: Path) -> None:
+    worker = manager.launch(PUPPET, steps(("limit", 3600)), [tmp_path / "repository"])
+    until(lambda: worker.state.status == "limited", 20)
+    assert "You've hit your 5-hour limit" in worker.state.error
+    assert manager.stop_worker("puppet-1").status == "stopped"
+
+
 def test_a_worker_that_cannot_be_and_one_that_is_not(manager: WorkerManager, tmp_path: Path) -> None:
     with pytest.raises(OrchestratorError, match="which is no directory"):
         manager.launch(PUPPET, "x", [tmp_path / "repository", tmp_path / "nowhere"])

@@ -54,6 +54,7 @@ class _JumpingSelector(selectors.BaseSelector):
         if self.loop.now > LONGEST:
             raise Deadlock("the run does not come to an end")
         self.loop.now += max(0.0, timeout)
+        self.loop.turns += 1
         return []
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -74,6 +75,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         selector = _JumpingSelector()
         self.now = 1000.0
+        #: How often it looked for something to do.
+        self.turns = 0
         super().__init__(selector)
         selector.loop = self
 

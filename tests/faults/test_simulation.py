@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from orchestrator_nb.core import events as e
-from orchestrator_nb.core.models import Join
+from orchestrator_nb.core.models import Join, Plan
 from orchestrator_nb.core.state import State, fold
 from orchestrator_nb.core.tasks import TaskStatus
 from tests.simulation import MemoryLog, World, random_limits, random_plan
@@ -205,6 +205,16 @@ def test_a_usage_limit_delays_and_changes_nothing_else(block: int) -> None:
         live_with_limits(seed)
     for seed in range(9000 + block * 100 + 60, 9000 + block * 100 + 100):
         live_with_verbs(seed, limited=True)
+
+
+def test_waiting_for_a_quota_costs_next_to_nothing() -> None:
+    world = World(0, Plan.model_validate({"tasks": [{"id": "a", "function": "m:f"}, {"id": "b", "command": "true"}]}))
+    world.limits = {"function": [(0.0, 40_000.0)]}
+    world.live()
+    assert 40_000 < world.end < 41_000
+    assert world.loop.turns < 3 * world.end, "the person who looks once a second takes most of them"
+    assert [type(record.event).__name__ for record in world.log.records].count("QuotaReached") == 1
+    assert len(world.log.records) < 15
 
 
 def test_row_D10_nothing_is_lost_or_swallowed() -> None:

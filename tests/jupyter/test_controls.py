@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator_nb.core.models import Plan
-from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused
 from orchestrator_nb.jupyter.controls import LOOKS, Controls, objection
 from orchestrator_nb.jupyter.subject import SessionSubject
@@ -104,6 +104,11 @@ def test_the_buttons_of_the_selected_task(long_run: Run, task: str, can: str, wh
     assert why_not in (controls.buttons["retry"].tooltip, controls.buttons["cancel"].tooltip)
     if can:
         assert task in controls.buttons[can].tooltip
+
+
+def test_a_task_that_waits_for_a_quota_can_be_tried_now_or_cancelled() -> None:
+    waiting = TaskState("t", 0, 1, status=TaskStatus.AWAITING_QUOTA)
+    assert objection("retry", "running", waiting) == objection("cancel", "running", waiting) == ""
 
 
 def test_what_is_grey_would_be_refused_or_change_nothing(long_run: Run) -> None:

@@ -247,6 +247,25 @@ def test_a_transient_error_is_told_as_one_and_the_next_attempt_goes_on(lab: Lab)
     assert "b.txt" in facts["files"]  # in the same place
 
 
+def test_a_usage_limit_is_told_with_its_end(lab: Lab) -> None:
+    told = (("write", "b.txt", "b"), ("limit", 600), ("report",))
+    failure = fail(lab, *told)
+    assert (failure.kind, failure.transient) == ("rate_limit", True)
+    assert failure.resets_at is not None
+    assert 500 < failure.resets_at - time.time() <= 600
+    facts = json.loads(succeed(lab, *told, attempt=2))
+    assert facts["resumed"]
+    assert "b.txt" in facts["files"]
+
+
+def test_a_usage_limit_without_an_end_and_too_many_requests_are_failures_that_may_pass(lab: Lab) -> None:
+    failure = fail(lab, ("fail", 429, "You've hit your usage limit"))
+    assert (failure.kind, failure.transient, failure.resets_at) == ("rate_limit", True, None)
+    assert "it does not say when the limit ends" in failure.error
+    failure = fail(lab, ("fail", 429, "Rate limit reached for requests. Try again in 7 s"), attempt=2)
+    assert (failure.kind, failure.transient, failure.resets_at) == ("rate_limit", True, None)
+
+
 def test_an_auth_error_is_final_and_says_what_to_do(lab: Lab) -> None:
     failure = fail(lab, ("fail", 401, "invalid x-api-key"))
     assert (failure.kind, failure.transient) == ("auth", False)

@@ -21,7 +21,7 @@ from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import STATUSES
 from orchestrator_nb.projections.usage import line as usage_line
 from orchestrator_nb.projections.usage import marks
-from orchestrator_nb.projections.words import duration, some
+from orchestrator_nb.projections.words import approve_command, duration, some
 
 if TYPE_CHECKING:
     from orchestrator_nb.core.models import Plan
@@ -163,7 +163,8 @@ def questions(state: State) -> Iterator[RenderableType]:
     """What waits for a person, and how to answer."""
     for checkpoint in state.open_checkpoints[:_MAX_QUESTIONS]:
         yield text(icon("awaiting_approval"), " ", (one_line(checkpoint.question), "bold"), overflow="ellipsis")
-        answer = f"orchestrate approve {checkpoint.id} [--answer …]  or  reject {checkpoint.id} --reason …"
+        command = approve_command(checkpoint.id, checkpoint.answer_schema)
+        answer = f"{command}  or  reject {checkpoint.id} --reason …"
         yield text(f"   {answer}", overflow="ellipsis")
 
 

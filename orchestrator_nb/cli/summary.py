@@ -17,7 +17,7 @@ from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import PLAIN, STATUSES
 from orchestrator_nb.projections.usage import line as usage_line
 from orchestrator_nb.projections.usage import of_run
-from orchestrator_nb.projections.words import count, duration
+from orchestrator_nb.projections.words import approve_command, count, duration
 
 if TYPE_CHECKING:
     from orchestrator_nb.cli.following import Subject
@@ -87,7 +87,8 @@ def notices(state: State) -> Iterator[tuple[Part, ...]]:
     for warning in state.warnings[-_MAX_WARNINGS:]:
         yield ("  Warning: ", "yellow"), one_line(warning.message, 500)
     for checkpoint in state.open_checkpoints:
-        yield "  Asked:   ", (one_line(checkpoint.question), "bold"), f"  orchestrate approve {checkpoint.id}"
+        command = approve_command(checkpoint.id, checkpoint.answer_schema)
+        yield "  Asked:   ", (one_line(checkpoint.question), "bold"), f"  {command}"
     for waited in state.quotas.values():
         yield "  Waits:   ", f"for {until(waited, time.time())}"
 

@@ -41,7 +41,7 @@ def _story(session: Session, task: TaskState, facts: dict[str, object]) -> list[
     from orchestrator_nb.cli.summary import icon
     from orchestrator_nb.core.ids import agent_label
     from orchestrator_nb.projections.text import clean, one_line
-    from orchestrator_nb.projections.words import duration, some, timestamp
+    from orchestrator_nb.projections.words import approve_command, duration, some, timestamp
 
     spec = session.plan.tasks[task.index]
     sign, style = icon(task.status)
@@ -68,6 +68,10 @@ def _story(session: Session, task: TaskState, facts: dict[str, object]) -> list[
     ]
     lines += [[(f"{name + ':':<12}", "dim"), value] for name, value in rows.items() if value]
     lines += [[("Output:     ", "dim"), str(session.path / output.path)] for output in task.outputs]
+    if task.status == "awaiting_approval":
+        asked = session.state.checkpoints[task.checkpoint]
+        answer = approve_command(asked.id, asked.answer_schema)
+        lines += [[""], [clean(asked.question).rstrip()], [""], [f"Answer with: {answer}"]]
     if task.status == "completed" and (value := session.result_of(task.id)) not in (None, ""):
         lines += [[""], [clean(_as_text(value), _MAX_RESULT).rstrip()]]
     return lines

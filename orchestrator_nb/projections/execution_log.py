@@ -13,7 +13,7 @@ from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.text import code, inline
 from orchestrator_nb.projections.usage import spent
-from orchestrator_nb.projections.words import count, duration, some, timestamp
+from orchestrator_nb.projections.words import approve_command, count, duration, rollback_command, some, timestamp
 
 #: Events that the log shows: the newest. Those before them are in `events.jsonl`.
 LIMIT = 5000
@@ -100,11 +100,6 @@ def failure_lines(event: e.TaskFailed) -> list[str]:
     if event.commits:
         lines.append(f"To Rollback, Run: {code(rollback_command(event.commits), 2000)}")
     return lines
-
-
-def rollback_command(commits: tuple[str, ...]) -> str:
-    """S0's command that takes back `commits` (given oldest first), newest first."""
-    return f"git revert --no-edit {' '.join(reversed(commits))}"
 
 
 # -- the words, event by event: (event, time, log) -> entry ------------------------------------------------------------
@@ -263,7 +258,7 @@ def _checkpoint_reached(event: e.CheckpointReached, at: float, log: ExecutionLog
         at,
         f"{log.label(event.task)} Waits for Approval",
         f"Checkpoint Reached: {inline(event.question, 500)}",
-        f"Answer with {code(f'orchestrate approve {event.checkpoint}')}",
+        f"Answer with {code(approve_command(event.checkpoint, event.answer_schema))}",
     )
 
 

@@ -16,7 +16,7 @@ from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.quotas import until
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.usage import of_task, used
-from orchestrator_nb.projections.words import count, duration, some, timestamp
+from orchestrator_nb.projections.words import approve_command, count, duration, some, timestamp
 
 #: Tasks that a sentence names.
 _NAMED = 5
@@ -193,8 +193,7 @@ def _after(task: TaskState) -> str:
 
 def _awaiting_approval(state: State, task: TaskState) -> Explanation:
     checkpoint = state.checkpoints[task.checkpoint]
-    answer = " --answer TEXT" if checkpoint.answer_schema else ""
-    command = f"orchestrate approve {checkpoint.id}{answer}"
+    command = approve_command(checkpoint.id, checkpoint.answer_schema)
     reasons = [f"It asks: {one_line(checkpoint.question, 1000)}"]
     if checkpoint.answer_schema:
         reasons.append("The answer must have the form that the question's JSON Schema describes.")

@@ -9,10 +9,9 @@ from typing import Any
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.state import State
 from orchestrator_nb.projections import agent_words
-from orchestrator_nb.projections.execution_log import rollback_command
 from orchestrator_nb.projections.quotas import left, moment, quota
 from orchestrator_nb.projections.text import one_line
-from orchestrator_nb.projections.words import count, duration
+from orchestrator_nb.projections.words import approve_command, count, duration, rollback_command
 
 
 class Lines:
@@ -141,7 +140,7 @@ _WORDS: dict[type[e.Event], _Words] = {
     ),
     e.CheckpointReached: lambda event, state: [
         f"{event.task} Checkpoint Reached: {one_line(event.question, 500)}",
-        f"{event.task} answer with: orchestrate approve {event.checkpoint}",
+        f"{event.task} answer with: {approve_command(event.checkpoint, event.answer_schema)}",
     ],
     e.CheckpointApproved: lambda event, state: f"{event.checkpoint} approved{_by(event.by)}",
     e.CheckpointRejected: lambda event, state: f"{event.checkpoint} rejected{_by(event.by)}{_because(event.reason)}",

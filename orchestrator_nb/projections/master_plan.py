@@ -11,7 +11,7 @@ from orchestrator_nb.core.tasks import TaskState
 from orchestrator_nb.projections.execution_log import ExecutionLog
 from orchestrator_nb.projections.text import code, inline, table
 from orchestrator_nb.projections.usage import by_agent
-from orchestrator_nb.projections.words import STATUS_LABELS, count, duration, some, timestamp
+from orchestrator_nb.projections.words import STATUS_LABELS, approve_command, count, duration, some, timestamp
 
 _COLUMNS = ("Agent", "Task", "Title", "Priority", "Status", "Dependencies", "Duration", "Attempts")
 #: Dependencies that a row names.
@@ -85,7 +85,7 @@ def _facts(state: State) -> list[str]:
     for agent, usage in by_agent(state, over=True).items():
         facts.append(f"Used by {inline(agent)}: {inline(str(usage))}")
     for checkpoint in state.open_checkpoints[:_NAMED]:
-        answer = code(f"orchestrate approve {checkpoint.id}")
+        answer = code(approve_command(checkpoint.id, checkpoint.answer_schema))
         facts.append(f"Checkpoint Reached: {inline(checkpoint.question, 500)} Answer with {answer}.")
     if state.merged:
         facts.append(f"Result: [{state.merged.document.path}]({state.merged.document.path})")

@@ -34,7 +34,7 @@ from orchestrator_nb.projections.settled_tables import (
 )
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.usage import line as usage_line
-from orchestrator_nb.projections.words import STATUS_LABELS, count, duration, some
+from orchestrator_nb.projections.words import STATUS_LABELS, approve_command, count, duration, some
 
 __all__ = [
     "BUDGET",
@@ -194,7 +194,7 @@ def _problems(state: State) -> Iterator[tuple[str, str, str]]:
     if state.ended is not None and state.ended.message:
         yield "❌", "", one_line(state.ended.message, 500)
     for checkpoint in state.open_checkpoints:
-        answer = f"Answer with 'orchestrate approve {one_line(checkpoint.id)}'."
+        answer = f"Answer with '{one_line(approve_command(checkpoint.id, checkpoint.answer_schema))}'."
         yield "✋", one_line(checkpoint.task), f"{one_line(checkpoint.question, 500)} {answer}"
     blocked = Counter(task.blocked_by for task in state.by_index if task.status is TaskStatus.BLOCKED)
     for task in state.by_index:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.projections.theme import STATUSES
@@ -50,3 +52,22 @@ def some(names: list[str], limit: int = 10, total: int | None = None) -> str:
     """``a, b, c and 7 more``; `total` when `names` are only the first of them."""
     more = (len(names) if total is None else total) - min(len(names), limit)
     return ", ".join(names[:limit]) + (f" and {more:,} more" if more else "")
+
+
+def rollback_command(commits: Sequence[str]) -> str:
+    """S0's command that takes back `commits` (given oldest first) on a branch that has them, newest first.
+
+    Of a merge, what it brought in is taken back: git wants to be told (``-m 1``), and says so of other commits, too.
+    """
+    return f"git revert --no-edit -m 1 {' '.join(reversed(commits))}"
+
+
+def approve_command(checkpoint: str, answer_schema: Mapping[str, Any]) -> str:
+    """The command that answers a checkpoint; where the answer must have a form, with a place for it."""
+    if not answer_schema:
+        return f"orchestrate approve {checkpoint}"
+    choices = answer_schema.get("enum")
+    if isinstance(choices, list) and choices and all(isinstance(one, str) and one.isidentifier() for one in choices):
+        others = f" (or {', '.join(choices[1:])})" if choices[1:] else ""
+        return f"orchestrate approve {checkpoint} --answer {choices[0]}{others}"
+    return f"orchestrate approve {checkpoint} --answer TEXT"

@@ -43,8 +43,18 @@ class Commits:
         )
 
     def between(self, base: str, commit: str) -> list[str]:
-        """What `commit` adds to `base`, oldest first."""
-        return self.git.word("rev-list", "--reverse", "--topo-order", f"{base}..{commit}").split()
+        """The commits from `base` to `commit` that changed something, along first parents, oldest first.
+
+        Reverting these takes back everything; git stops at one that changed nothing.
+        """
+        arguments = ("log", "--reverse", "--first-parent", "--no-show-signature", "--format=%H %T")
+        found, tree = [], self.tree(base)
+        for line in self.git.word(*arguments, f"{base}..{commit}").splitlines():
+            name, _, after = line.partition(" ")
+            if after != tree:
+                found.append(name)
+            tree = after
+        return found
 
     def exists(self, commit: str) -> bool:
         """Whether it is there."""

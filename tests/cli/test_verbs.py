@@ -61,6 +61,7 @@ def test_an_answer_in_text_and_its_speed(tell: Call, live: Live) -> None:
 
 
 def test_an_answer_of_the_wrong_form_is_refused_and_a_file_is_read(tell: Call, live: Live, tmp_path: Path) -> None:
+    assert "\nIs it good?\n\nAnswer with: orchestrate approve form@1 --answer TEXT\n" in tell("show", "form").out
     assert tell("approve", "form@1", "--answer", "maybe").code == 6
     answer = tmp_path / "answer.json"
     answer.write_text('{"ok": true}')

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from orchestrator_nb.core.tasks import TaskStatus
-from orchestrator_nb.projections.words import STATUS_LABELS, count, duration, iso, some, timestamp
+from orchestrator_nb.projections.words import (
+    STATUS_LABELS,
+    approve_command,
+    count,
+    duration,
+    iso,
+    rollback_command,
+    some,
+    timestamp,
+)
 from tests.histories import BEGIN
 
 
@@ -38,3 +47,16 @@ def test_every_status_has_an_icon_and_s1s_are_s1s() -> None:
     assert set(STATUS_LABELS) == set(TaskStatus)
     labels = {STATUS_LABELS[status] for status in TaskStatus}
     assert {"🟡 Pending", "🔵 Running", "✅ Completed", "❌ Failed", "🔄 Retrying", "⏸️ Waiting"} <= labels
+
+
+def test_the_command_that_answers_a_question_says_which_answers_there_are() -> None:
+    assert approve_command("T-01@1", {}) == "orchestrate approve T-01@1"
+    assert (
+        approve_command("T-01@1", {"enum": ["agent", "hand"]}) == "orchestrate approve T-01@1 --answer agent (or hand)"
+    )
+    for schema in ({"type": "number"}, {"enum": []}, {"enum": ["a b", 1]}, {"enum": "ab"}):
+        assert approve_command("T-01@1", schema) == "orchestrate approve T-01@1 --answer TEXT"
+
+
+def test_commits_are_taken_back_newest_first() -> None:
+    assert rollback_command(("a", "b")) == "git revert --no-edit -m 1 b a"

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator_nb.worktrees.git import Git
+from orchestrator_nb.system.sandbox.control_files import is_control_name
+from orchestrator_nb.worktrees.git import LONG, Git, split
 
 Kind = Literal["added", "modified", "deleted", "type", "mode"]
-
-#: Names of files and directories that programs obey: a change in them, or below them, is flagged (RELIABILITY H2).
-CONTROL_NAMES = frozenset(
-    [
-        *(".git", ".gitattributes", ".gitconfig", ".gitmodules", ".githooks", ".husky", ".pre-commit-config.yaml"),
-        *(".claude", ".claude.json", ".codex", ".gemini", ".agents", ".mcp.json", ".cursor", ".aider.conf.yml"),
-        *("agents.md", "agents.override.md", "claude.md", "claude.local.md", "gemini.md", ".cursorrules"),
-        *(".env", ".envrc", ".direnv", ".vscode", ".idea", ".devcontainer", ".zed"),
-        *(".github", ".gitlab-ci.yml", ".circleci", "jenkinsfile", "azure-pipelines.yml"),
-        *("conftest.py", "sitecustomize.py", "usercustomize.py", ".pdbrc", ".pythonrc"),
-        *(".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", "pip.conf", ".pypirc", ".cargo"),
-        *(".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv", ".ssh", ".ipython", ".jupyter", ".orchestrator"),
-    ]
-)
-_CONTROL_PATTERN = re.compile(r"\.env\..+|.+\.pth|.+\.code-workspace|jupyter_.*config\.(?:py|json)")
 
 _LETTERS: Mapping[str, Kind] = {"A": "added", "D": "deleted", "T": "type", "M": "modified"}
 _LINK, _SUBMODULE = "120000", "160000"
@@ -49,8 +34,7 @@ class Change:
 
 def is_control(path: str) -> bool:
     """Whether programs obey the file: settings of agents, editors, git, Python, shells and build machines."""
-    names = path.lower().split("/")
-    return any(name in CONTROL_NAMES or _CONTROL_PATTERN.fullmatch(name) for name in names)
+    return any(map(is_control_name, path.split("/")))
 
 
 def leads_out(path: str, target: str) -> bool:
@@ -64,20 +48,36 @@ def leads_out(path: str, target: str) -> bool:
 def changes_between(git: Git, before: str, after: str) -> tuple[Change, ...]:
     """The paths in which two commits or trees differ, by path."""
     arguments = ("diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", before, after)
-    lines = _line_counts(git.run(*arguments, "--numstat"))
-    fields = [os.fsdecode(item) for item in git.run(*arguments, "--raw").split(b"\0") if item]
+    lines = _line_counts(git.run(*arguments, "--numstat", timeout=LONG))
+    fields = split(git.run(*arguments, "--raw", timeout=LONG))
+    facts = [fact.lstrip(":").split(" ") for fact in fields[::2]]
+    targets = _targets(git, [new_id for _, mode, _, new_id, _ in facts if mode == _LINK])
     found = []
-    for facts, path in zip(fields[::2], fields[1::2], strict=True):
-        old_mode, mode, old_id, new_id, letter = facts.lstrip(":").split(" ")
+    for (old_mode, mode, old_id, new_id, letter), path in zip(facts, fields[1::2], strict=True):
         kind = "mode" if old_id == new_id and letter == "M" else _LETTERS[letter[0]]
         added, removed = lines.get(path, (None, None))
         control = is_control(path) or _SUBMODULE in (old_mode, mode)
         if mode == _LINK and not control:
-            control = int(git.run("cat-file", "-s", new_id)) > _LONGEST_LINK or leads_out(
-                path, os.fsdecode(git.run("cat-file", "blob", new_id))
-            )
+            control = new_id not in targets or leads_out(path, targets[new_id])
         found.append(Change(path, kind, added, removed, control))
     return tuple(found)
+
+
+def _targets(git: Git, links: list[str]) -> dict[str, str]:
+    """What links lead to, by the ids of their objects; without those that are longer than any link can be."""
+    if not links:
+        return {}
+    wanted = "".join(f"{link}\n" for link in dict.fromkeys(links)).encode()
+    sizes = [line.split() for line in git.run("cat-file", "--batch-check", stdin=wanted).decode().splitlines()]
+    short = [link for link, _, size in sizes if int(size) <= _LONGEST_LINK]
+    raw = git.run("cat-file", "--batch", stdin="".join(f"{link}\n" for link in short).encode())
+    found, at = {}, 0
+    for _ in short:
+        end = raw.index(b"\n", at)
+        link, _, size = raw[at:end].decode().split()
+        found[link] = os.fsdecode(raw[end + 1 : end + 1 + int(size)])
+        at = end + 1 + int(size) + 1
+    return found
 
 
 def _line_counts(numstat: bytes) -> dict[str, tuple[int | None, int | None]]:

@@ -139,7 +139,8 @@ class Collector:
     def _record(self, path: Path) -> Recorded:
         index = self.index(path)
         temporary = index.with_name(f"{index.name}.new")
-        temporary.unlink(missing_ok=True)
+        for rest in (temporary, temporary.with_name(f"{temporary.name}.lock")):
+            rest.unlink(missing_ok=True)
         if index.exists():
             shutil.copy2(index, temporary)
         git = self.git.within(git_work_tree=path, git_index_file=temporary)

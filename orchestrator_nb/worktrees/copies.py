@@ -18,8 +18,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from orchestrator_nb.errors import WorkNotKept, WorktreeError
-from orchestrator_nb.storage.files import TEMPORARY, Root
+from orchestrator_nb.errors import WorktreeError
+from orchestrator_nb.storage.files import Root
 from orchestrator_nb.worktrees import naming
 from orchestrator_nb.worktrees.changes import Change, Kind, is_control, leads_out
 from orchestrator_nb.worktrees.copying import (
@@ -35,7 +35,7 @@ from orchestrator_nb.worktrees.copying import (
     scan,
     write_manifest,
 )
-from orchestrator_nb.worktrees.directories import disk, is_directory, remove_tree
+from orchestrator_nb.worktrees.directories import discard, disk, free_name, is_directory, remove_tree, sweep
 from orchestrator_nb.worktrees.integration import outcomes_in_order
 from orchestrator_nb.worktrees.places import (
     Base,
@@ -50,6 +50,7 @@ from orchestrator_nb.worktrees.places import (
     RedCheck,
     Side,
     Unchanged,
+    check_clean,
 )
 
 
@@ -105,14 +106,23 @@ class Copies:
             done = {task for _, task, _ in self._integrated()} if after else set()
             return self._open(task, attempt, agent, self._tip() if done.intersection(after) else self.base.id)
 
-    def open_conflict(self, conflict: Conflict, task: str, attempt: int, agent: str) -> Place:
-        """Make a place in which `task` resolves a conflict.
+    def open_conflict(self, conflict: Conflict | RedCheck, task: str, attempt: int, agent: str) -> Place:
+        """Make a place in which `task` resolves a conflict, or mends what a check found.
 
         It holds what is integrated, and of the other side what does not contradict it; the files as the other side has
         them lie in the directory `Place.readable` names.
         """
         with self._lock:
             return self._open(task, attempt, agent, self._tip(), f"{naming.one_name(conflict.task)}+{conflict.attempt}")
+
+    def set_aside(self, task: str, attempt: int) -> None:
+        """Give up a place that was made for an attempt which is to begin anew: its files are kept beside it."""
+        files, path = self._files(task, attempt), self.root / "tasks" / naming.one_name(task) / str(attempt)
+        with self._lock, disk("move", path):
+            if is_directory(path):
+                path.rename(free_name(path))
+            for name in ("origin", "merging", "base.json"):
+                files(name).unlink(missing_ok=True)
 
     def carry_on(self, place: Place, attempt: int) -> Place:
         """Let another attempt go on in the same directory; what the earlier one did there is collected first."""
@@ -227,22 +237,12 @@ class Copies:
                 self._remove(found)
             else:
                 others.append(found)
-        for rest in (self.root / "tasks").glob("*/*"):  # half made, or half removed, when we were killed
-            if rest.name.endswith((".new", ".old")) or rest.name.startswith(TEMPORARY):
-                remove_tree(rest)
+        sweep((self.root / "tasks").glob("*"))
         return others
 
     def _remove(self, found: LeftOver) -> None:
-        if not found.clean:
-            raise WorkNotKept(
-                f"{found.path} is not removed: {found.reason}; collect the work of task {found.task}, "
-                "or save what you need and delete the directory"
-            )
-        gone = found.path.with_name(f"{found.path.name}.old")
-        remove_tree(gone)
-        with disk("remove", found.path):
-            found.path.rename(gone)
-        remove_tree(gone)
+        check_clean(found)
+        discard(found.path)
 
     def _look(self, task: str, path: Path) -> LeftOver:
         """Whether all that is in a directory is kept; the last attempt that worked there counts."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator_nb.storage.files import TEMPORARY
 from orchestrator_nb.storage.remedies import refused
 
 
@@ -18,6 +19,38 @@ def is_directory(path: Path) -> bool:
         return stat.S_ISDIR(path.lstat().st_mode)
     except OSError:
         return False
+
+
+def free_name(path: Path) -> Path:
+    """A name beside `path` that nothing has: ``2.aside``, ``2.aside.2``, ..."""
+    found, number = path.with_name(f"{path.name}.aside"), 1
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.name}.aside.{number}")
+    return found
+
+
+def discard(path: Path) -> None:
+    """Remove a directory so that it is gone at once for everybody, and half removed under another name only.
+
+    Raises `StorageError`.
+    """
+    gone = path.with_name(f"{path.name}{_DISCARDED}")
+    remove_tree(gone)
+    with disk("remove", path):
+        path.rename(gone)
+    remove_tree(gone)
+
+
+def sweep(directories: Iterable[Path]) -> None:
+    """Remove what was half made or half discarded in these directories when we were killed. Raises `StorageError`."""
+    for directory in directories:
+        for rest in directory.glob("*"):
+            if rest.name.endswith((".new", _DISCARDED)) or rest.name.startswith(TEMPORARY):
+                remove_tree(rest)
+
+
+_DISCARDED = ".old"
 
 
 def remove_tree(path: Path) -> None:

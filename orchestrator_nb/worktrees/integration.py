@@ -8,12 +8,15 @@ result, and only then does the branch move: whatever is interrupted before is do
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator_nb.core.graph import Graph
-from orchestrator_nb.errors import WorktreeError
+from orchestrator_nb.errors import GitUnusable, OrchestratorError, WorktreeError
+from orchestrator_nb.storage.files import Root
 from orchestrator_nb.worktrees import naming
 from orchestrator_nb.worktrees.changes import changes_between
 from orchestrator_nb.worktrees.commits import COMMITTER, Commits
@@ -94,12 +97,21 @@ def _graph(dependencies: Mapping[str, Sequence[str]]) -> Graph:
     return Graph(list(dependencies), [[one for one in ups if one in dependencies] for ups in dependencies.values()])
 
 
-def rollback_line(merges: Sequence[str]) -> str:
-    """S0's line that takes back `merges` (given oldest first) on a branch that has them, newest first.
+#: What stands for the two sides in the files of a conflict that somebody is to settle.
+SIDES = ("integrated", "task")
+_MARKER = re.compile(rf"^(?:<{{7}} {SIDES[0]}|>{{7}} {SIDES[1]})\r?$".encode(), re.MULTILINE)
+#: Bytes of a file in which markers are looked for.
+_LONGEST = 100 * 2**20
 
-    Integrated work stands in merge commits, and git reverts one only when told which parent to go back to.
-    """
-    return f"To Rollback, Run: git revert --no-edit -m 1 {' '.join(reversed(merges))}"
+
+def marked(directory: Path, paths: Sequence[str]) -> list[str]:
+    """Those of `paths` in which a marker of a conflict is left."""
+    found = []
+    for path in paths:
+        with suppress(OrchestratorError):  # it is gone, or no file any more
+            if _MARKER.search(Root(directory).read_bytes(path, _LONGEST)):
+                found.append(path)
+    return found
 
 
 def merge_files(git: Git, ours: str, theirs: str, labels: tuple[str, str]) -> list[str]:
@@ -209,11 +221,22 @@ class Integration:
         return directory
 
     def _clean(self, git: Git, commit: str) -> None:
-        """Let files and index be those of `commit` and nothing else: checks leave things behind."""
-        directory = self.root / "integration"
+        """Let files and index be those of `commit` and nothing else: checks leave things behind.
+
+        What git cannot clear away (directories that are locked against us, a lock of a git that was ended) is all made
+        anew.
+        """
+        directory, index = self.root / "integration", self.root / "index" / "integration"
         remove_tree(directory / ".git")
-        git.run("read-tree", "--reset", "-u", commit, timeout=LONG)
-        git.run("clean", "-ffdxq", timeout=LONG)
+        try:
+            git.run("read-tree", "--reset", "-u", commit, timeout=LONG)
+            git.run("clean", "-ffdxq", timeout=LONG)
+        except GitUnusable:
+            remove_tree(directory)
+            for rest in (index, index.with_name(f"{index.name}.lock")):
+                rest.unlink(missing_ok=True)
+            self._directory()
+            git.run("read-tree", "--reset", "-u", commit, timeout=LONG)
 
     def _furnish(self, directory: Path, commit: str, index: Path) -> None:
         """Give the directory a repository of its own: checks, and people who look, may ask git."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator_nb.errors import WorkNotKept
 from orchestrator_nb.worktrees.changes import Change
 
 
@@ -61,7 +62,7 @@ class Collected:
     attempt: int
     #: What holds it: a commit, or the name of a copy. As long as the session is there, so is this.
     work: str
-    #: The commits of this attempt, oldest first; none for copies.
+    #: The commits of this attempt that changed something, along first parents, oldest first; none for copies.
     commits: tuple[str, ...]
     changes: tuple[Change, ...]
     #: What is in the place but not in `work`: while there is any, the place cannot be removed.
@@ -171,6 +172,15 @@ class LeftOver:
     reason: str = ""
 
 
+def check_clean(found: LeftOver) -> None:
+    """Raise `WorkNotKept` if removing the place would lose something."""
+    if not found.clean:
+        raise WorkNotKept(
+            f"{found.path} is not removed: {found.reason}; collect the work of task {found.task}, "
+            "or save what you need and delete the directory"
+        )
+
+
 class Places(Protocol):
     """Where the tasks of a session write. Methods block; they may be called from several threads."""
 
@@ -192,8 +202,11 @@ class Places(Protocol):
     ) -> list[Outcome]:
         """Bring finished work together, in the order of the dependencies."""
 
-    def open_conflict(self, conflict: Conflict, task: str, attempt: int, agent: str) -> Place:
+    def open_conflict(self, conflict: Conflict | RedCheck, task: str, attempt: int, agent: str) -> Place:
         """Make a place in which `task` resolves a conflict; collected and integrated, it frees what waited."""
+
+    def set_aside(self, task: str, attempt: int) -> None:
+        """Give up a place that was made for an attempt which is to begin anew: its files are kept beside it."""
 
     def left_over(self) -> list[LeftOver]:
         """The places that are on disk."""

@@ -71,6 +71,10 @@ class Repository:
         """Let a ref name `new`; it must have named `old` ("" means that there was none). Raises `GitUnusable`."""
         self.git.run("update-ref", "--no-deref", name, new, old or self.nothing)
 
+    def delete_ref(self, name: str, old: str) -> None:
+        """Delete a private ref that names `old`."""
+        self.git.run("update-ref", "--no-deref", "-d", name, old)
+
     def force_ref(self, name: str, new: str) -> None:
         """Let a private ref name `new`, whatever it named."""
         self.git.run("update-ref", "--no-deref", name, new)

@@ -176,6 +176,8 @@ class _Survey:
             "/".join(path.split("/")[: depth + 1]) for path in parents for depth in range(path.count("/") + 1)
         }
         for directory in sorted(directories - {""}):
+            if not os.path.lexists(self.top / directory / ".git"):
+                continue
             heads = read_heads(self.top / directory / ".git")
             if heads.head or heads.others:
                 reason = "a repository of its own: its files are taken over, its history is not"

@@ -25,10 +25,10 @@ from orchestrator_nb.errors import OrchestratorError, UnsupportedRepository, Wor
 from orchestrator_nb.worktrees import naming
 from orchestrator_nb.worktrees.collecting import Collector
 from orchestrator_nb.worktrees.commits import COMMITTER, Commits
-from orchestrator_nb.worktrees.directories import disk, is_directory, remove_tree
+from orchestrator_nb.worktrees.directories import discard, disk, free_name, is_directory, remove_tree, sweep
 from orchestrator_nb.worktrees.furnishing import Furniture, furnish
 from orchestrator_nb.worktrees.git import LONG, Git
-from orchestrator_nb.worktrees.integration import Integration, merge_files
+from orchestrator_nb.worktrees.integration import SIDES, Integration, merge_files
 from orchestrator_nb.worktrees.places import (
     Base,
     Check,
@@ -38,6 +38,8 @@ from orchestrator_nb.worktrees.places import (
     LeftOver,
     Outcome,
     Place,
+    RedCheck,
+    check_clean,
 )
 from orchestrator_nb.worktrees.repository import Repository, find_repository
 from orchestrator_nb.worktrees.snapshot import Limits
@@ -118,13 +120,23 @@ class Worktrees:
         base = self.tip if merged.intersection(after) else self.base.id
         return self._open(task, attempt, agent, base)
 
-    def open_conflict(self, conflict: Conflict, task: str, attempt: int, agent: str) -> Place:
-        """Make a place in which `task` resolves a conflict.
+    def open_conflict(self, conflict: Conflict | RedCheck, task: str, attempt: int, agent: str) -> Place:
+        """Make a place in which `task` resolves a conflict, or mends what a check found.
 
         It starts from the integration branch; the other side is merged into its files, with markers where they
         contradict each other. What is collected there has both sides as parents.
         """
         return self._open(task, attempt, agent, self.tip, conflict.work.id)
+
+    def set_aside(self, task: str, attempt: int) -> None:
+        """Give up a place that was made for an attempt which is to begin anew: its files are kept beside it."""
+        path = self.root / "tasks" / naming.one_name(task) / str(attempt)
+        if is_directory(path):
+            with disk("move", path):
+                path.rename(free_name(path))
+        for name in ("base", "merging"):
+            if found := self._collector.ref(task, attempt, name):
+                self.repository.delete_ref(naming.attempt_ref(self.session, task, attempt, name), found)
 
     def carry_on(self, place: Place, attempt: int) -> Place:
         """Let another attempt go on in the same directory; what the earlier one did there is collected first."""
@@ -203,9 +215,7 @@ class Worktrees:
                 self._remove(found)
             else:
                 others.append(found)
-        for rest in (self.root / "tasks").glob("*/*.*"):  # half made, or half removed, when we were killed
-            if rest.name.endswith((".new", ".old")):
-                remove_tree(rest)
+        sweep((self.root / "tasks").glob("*"))
         return others
 
     def forget(self) -> None:
@@ -229,15 +239,8 @@ class Worktrees:
         self._base = None
 
     def _remove(self, found: LeftOver) -> None:
-        if not found.clean:
-            raise WorkNotKept(
-                f"{found.path} is not removed: {found.reason}; collect the work of task {found.task}, "
-                "or save what you need and delete the directory"
-            )
-        gone = found.path.with_name(f"{found.path.name}.old")
-        remove_tree(gone)
-        found.path.rename(gone)
-        remove_tree(gone)
+        check_clean(found)
+        discard(found.path)
         self._collector.index(found.path).unlink(missing_ok=True)
 
     def _look(self, task: str, first: int, path: Path) -> LeftOver:
@@ -285,7 +288,7 @@ class Worktrees:
         git = self._git.within(git_work_tree=temporary, git_index_file=index)
         git.run("read-tree", "--reset", "-u", start, timeout=LONG)
         if merging and start == base:
-            merge_files(git, base, merging, ("integrated", "task"))
+            merge_files(git, base, merging, SIDES)
             git.run("read-tree", base)
         with disk("make", temporary):
             branch = f"orchestrator/{naming.one_name(task)}-{attempt}"

@@ -50,7 +50,7 @@ def hook(event, arguments):
 SCENARIO = """
 import subprocess, sys
 from pathlib import Path
-from orchestrator_nb.worktrees.places import Finished, Merged
+from orchestrator_nb.worktrees.places import Conflict, Finished, Merged
 from orchestrator_nb.worktrees.choosing import places_for
 
 real, directory, session = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -89,6 +89,17 @@ def work():
     done += [Finished("two", 1, "Agent-02"), Finished("three", 1, "Agent-03")]
     outcomes = places.integrate(done, plan, check)
     assert all(isinstance(outcome, Merged) for outcome in outcomes), outcomes
+    four = places.open("four", 1, "Agent-04")
+    agent(four, "four", "4")
+    (four.path / "three").write_text("4")
+    places.collect(four)
+    (outcome,) = places.integrate([Finished("four", 1, "Agent-04")], {"four": []}, check)
+    if isinstance(outcome, Conflict):
+        both = places.open_conflict(outcome, "four", 2, "Agent-04")
+        (both.path / "three").write_text("both")
+        places.collect(both)
+        (outcome,) = places.integrate([Finished("four", 2, "Agent-04")], {"four": []}, check)
+    assert isinstance(outcome, Merged), outcome
 
 finished = session / "finished"
 if not finished.exists():
@@ -123,13 +134,14 @@ def check_result(tmp_path: Path, before: dict[str, str]) -> None:
     """All work is integrated, each task's in one merge; nothing else has changed or lies about."""
     repository = tmp_path / "repo"
     listed = git(repository, "ls-tree", "-r", "--name-only", "orchestrator/S1").split()
-    names = ["more", "one", "three", "two"]
+    names = ["four", "more", "one", "three", "two"]
     assert listed == sorted(["a.txt", "src/b.txt", "dirty", *names, *(f"committed/{name}" for name in names)])
     assert git(repository, "show", "orchestrator/S1:two") == "2"
+    assert git(repository, "show", "orchestrator/S1:three") == "both"
     tasks = "--format=%(trailers:key=Orchestrator-Task,valueonly,separator=)"
     base = Worktrees(repository, tmp_path / "session", "S1").base.id
     merged = git(repository, "log", "--first-parent", "--reverse", tasks, f"{base}..orchestrator/S1").split()
-    assert merged == ["one", "two", "three"]
+    assert merged == ["one", "two", "three", "four"]
     own = git(repository, "log", "--no-merges", "--format=%s", f"{base}..orchestrator/S1").splitlines()
     for name in names:
         assert f"{name} by the agent" in own
@@ -186,19 +198,20 @@ def check_copies(tmp_path: Path) -> None:
     """All work is integrated, and the user's directory is as it was."""
     assert {name for name in tree(tmp_path / "repo") if name != "src"} == FILES.keys()
     places = Copies(tmp_path / "repo", tmp_path / "session", "S1")
-    assert {path.name for path in places.tip.iterdir()} == {"a.txt", "src", "one", "more", "two", "three"}
-    assert (places.tip / "two").read_text() == "2"
+    assert {path.name for path in places.tip.iterdir()} == {"a.txt", "src", "one", "more", "two", "three", "four"}
+    assert ((places.tip / "two").read_text(), (places.tip / "three").read_text()) == ("2", "both")
     steps = sorted(path.name for path in (places.root / "steps").glob("*.json"))
-    assert steps == ["0000.json", "0001+one+2.json", "0002+two+1.json", "0003+three+1.json"]
+    done = ["0001+one+2.json", "0002+two+1.json", "0003+three+1.json", "0004+four+2.json"]
+    assert steps == ["0000.json", *done]
     assert [name for name in tree(places.root) if name.endswith((".new", ".old"))] == []
 
 
 @pytest.mark.parametrize(("moment", "first"), [("before", 20), ("during", 45), ("after", 70)])
 def test_a_killed_coordinator_goes_on_where_it_was(tmp_path: Path, moment: str, first: int) -> None:
-    kill_at(tmp_path, moment, first, 75)
+    kill_at(tmp_path, moment, first, 110)
 
 
-@pytest.mark.parametrize(("in_git", "first", "step"), [(True, 30, 230), (False, 9, 37)])
+@pytest.mark.parametrize(("in_git", "first", "step"), [(True, 30, 330), (False, 9, 57)])
 def test_a_coordinator_killed_between_two_changes_of_files_goes_on(
     tmp_path: Path, in_git: bool, first: int, step: int
 ) -> None:

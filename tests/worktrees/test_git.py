@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator_nb.errors import GitUnusable
 from orchestrator_nb.worktrees.git import Git, joined, split
+from tests.runtime.waiting import until
 
 
 def fake_git(directory: Path, body: str) -> Path:
@@ -58,7 +59,7 @@ def test_a_command_that_does_not_end_is_stopped_with_all_that_it_started(tmp_pat
     git = Git.find(tmp_path, f"{fake_git(tmp_path / 'bin', body)}:/usr/bin:/bin")
     with pytest.raises(GitUnusable, match=r"git status in .* took more than 1 s and was stopped; look there for pipes"):
         git.run("status", timeout=1)
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/exe").exists()
+    until(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/exe").exists())
 
 
 def test_a_failure_names_command_place_and_reason_as_one_clean_line(tmp_path: Path) -> None:

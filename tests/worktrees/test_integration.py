@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator_nb.errors import WorktreeError
-from orchestrator_nb.worktrees.integration import in_order, rollback_line
+from orchestrator_nb.projections.words import rollback_command
+from orchestrator_nb.worktrees.integration import in_order, marked
 from orchestrator_nb.worktrees.places import Conflict, Finished, Merged, RedCheck, Unchanged, Waiting
 from orchestrator_nb.worktrees.worktrees import Worktrees
 from tests.git_repositories import git, make_repository, tree, users_own, write
@@ -152,6 +153,17 @@ def test_a_red_check_keeps_the_branch_and_both_sides(places: Worktrees) -> None:
     ]
 
 
+def test_what_a_check_left_that_git_cannot_clear_away_is_in_nobodys_way(places: Worktrees) -> None:
+    plan: dict[str, list[str]] = {"one": [], "two": []}
+    places.integrate([work(places, "one", {"one": "1"})], plan)
+    directory = places.root / "integration"
+    (directory / "cache").mkdir()
+    (directory / "cache" / "x").write_text("x")
+    (places.root / "index" / "integration.lock").touch()  # of a git that took too long, and was ended
+    assert names(places.integrate([work(places, "two", {"two": "2"})], plan)) == ["Merged two"]
+    assert sorted(path.name for path in directory.iterdir()) == [".git", "a.txt", "one", "src", "two"]
+
+
 def test_a_check_that_raises_leaves_the_branch_where_it_was(places: Worktrees) -> None:
     finished = [work(places, "one", {"one": "1"})]
 
@@ -170,14 +182,60 @@ def test_the_rollback_line_does_what_it_says(places: Worktrees) -> None:
     places.integrate(finished, plan)
     finished += [work(places, task, {task: task}, after=["one"]) for task in ("two", "three")]
     merges = [outcome.id for outcome in places.integrate(finished, plan) if isinstance(outcome, Merged)]
-    line = rollback_line(merges)
-    assert line == f"To Rollback, Run: git revert --no-edit -m 1 {merges[2]} {merges[1]} {merges[0]}"
+    command = rollback_command(merges)
+    assert command == f"git revert --no-edit -m 1 {merges[2]} {merges[1]} {merges[0]}"
     repository = places.repository.top
     before = tree(repository)
     git(repository, "merge", "-q", "--no-edit", "orchestrator/S1")
     assert "three" in tree(repository)
-    git(repository, *line.removeprefix("To Rollback, Run: git ").split())
+    git(repository, *command.removeprefix("git ").split())
     assert tree(repository) == before
+
+
+def test_the_commits_of_an_attempt_that_merged_can_be_taken_back(places: Worktrees) -> None:
+    """An agent's own merge, and the commit that brings two sides of a conflict together, are among them."""
+    places.integrate([work(places, "one", {"a.txt": "one\n"})], {"one": []})
+    two = work(places, "two", {"a.txt": "two\n", "x": "x"})
+    (conflict,) = places.integrate([two], {"two": []})
+    assert isinstance(conflict, Conflict)
+    place = places.open_conflict(conflict, "two", 2, "Agent-02")
+    write(place.path, {"a.txt": "both\n"})
+    git(place.path, "add", "a.txt")
+    git(place.path, "commit", "-q", "-m", "Both")
+    git(place.path, "checkout", "-q", "-b", "side")
+    git(place.path, "commit", "-q", "--allow-empty", "-m", "Aside")
+    git(place.path, "checkout", "-q", "-")
+    write(place.path, {"y": "y"})
+    git(place.path, "add", "y")
+    git(place.path, "commit", "-q", "-m", "More")
+    git(place.path, "merge", "-q", "--no-edit", "side")
+    collected = places.collect(place)
+    assert len(collected.commits) == 3  # not the merge: it changes nothing
+    (merged,) = places.integrate([Finished("two", 2, "Agent-02")], {"two": []})
+    assert isinstance(merged, Merged)
+    git(place.path, *rollback_command(collected.commits).removeprefix("git ").split())
+    assert (place.path / "a.txt").read_text() == "one\n"
+    assert sorted(path.name for path in place.path.iterdir()) == [".git", "a.txt", "src"]
+
+
+def test_conflict_markers_that_are_left_are_found(tmp_path: Path) -> None:
+    marked_text = "<<<<<<< integrated\none\n=======\ntwo\n>>>>>>> task\n"
+    texts = {"one": marked_text, "dos": marked_text.replace("\n", "\r\n"), "none": "=======\n<<<<<<< HEAD\n"}
+    write(tmp_path, texts)
+    (tmp_path / "link").symlink_to("one")
+    assert marked(tmp_path, ["one", "dos", "none", "gone", "link", "../x"]) == ["one", "dos"]
+
+
+def test_a_place_that_is_set_aside_keeps_its_files_and_makes_room(places: Worktrees) -> None:
+    places.integrate([work(places, "one", {"a.txt": "one\n"})], {"one": []})
+    (conflict,) = places.integrate([work(places, "two", {"a.txt": "two\n"})], {"two": []})
+    assert isinstance(conflict, Conflict)
+    for name in ("2.aside", "2.aside.2"):
+        laid = places.open_conflict(conflict, "two", 2, "Agent-02")
+        places.set_aside("two", 2)
+        assert "<<<<<<<" in (laid.path.with_name(name) / "a.txt").read_text()
+    anew = places.open("two", 2, "Agent-02")
+    assert (anew.merging, (anew.path / "a.txt").read_text()) == ("", "a\n")
 
 
 def test_a_branch_that_is_checked_out_is_not_moved(places: Worktrees) -> None:

@@ -111,6 +111,39 @@ def test_files_of_a_filter_stay_what_was_committed(places: Worktrees, repository
     assert git(repository, "show", f"{base.id}:big.bin") == "pointer"
 
 
+def test_settings_of_the_users_neither_stand_in_the_way_nor_are_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signature that nobody can make, no name to commit under, line ends as on Windows."""
+    repository = make_repository(tmp_path / "repo", {"a.txt": "1\n2\n"})
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".gitconfig").write_text(
+        "[commit]\n\tgpgSign = true\n[gpg]\n\tprogram = false\n[user]\n\tuseConfigOnly = true\n"
+        "[core]\n\tautocrlf = true\n\tfsmonitor = true\n\tuntrackedCache = true\n[init]\n\ttemplateDir = /nowhere\n"
+        "[merge]\n\tff = only\n\tverifySignatures = true\n[commit]\n\tverbose = true\n[core]\n\tcommentChar = O\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    git(repository, "config", "commit.gpgsign", "true")
+    (repository / "a.txt").write_bytes(b"1\r\n2\r\n")  # as the user's git checks it out
+    places = Worktrees(repository, tmp_path / "session", "S1")
+    assert not places.base.dirty
+    place = places.open("one", 1, "Agent-01")
+    assert (place.path / "a.txt").read_bytes() == b"1\r\n2\r\n"
+    (place.path / "a.txt").write_bytes(b"1\r\n2\r\n3\r\n")
+    (place.path / "b.txt").write_bytes(b"b\r\n")
+    git(place.path, "commit", "-qam", "Mine")
+    collected = places.collect(place)
+    assert [(change.path, change.added, change.removed) for change in collected.changes] == [
+        ("a.txt", 1, 0),
+        ("b.txt", 1, 0),
+    ]
+    (merged,) = places.integrate([Finished("one", 1, "Agent-01")], {"one": []})
+    assert isinstance(merged, Merged)
+    assert git(repository, "cat-file", "blob", f"{merged.id}:b.txt") == "b"
+    assert (places.root / "integration" / "b.txt").read_bytes() == b"b\r\n"
+
+
 def test_submodules_stay_at_their_commit_and_empty(places: Worktrees, repository: Path, tmp_path: Path) -> None:
     other = make_repository(tmp_path / "other")
     git(repository, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "sub")

@@ -10,8 +10,9 @@ containment cannot lock (Landlock).
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -31,37 +32,19 @@ LOCKED_DIRECTORIES = (
 )
 #: What is locked where it exists; where it does not, its appearance is noticed.
 LOCKED = (*LOCKED_DIRECTORIES, ".direnv", ".envrc", ".git", ".gitconfig", ".mcp.json")
-#: What is watched besides, at any depth: agents may have good reasons to change it.
+#: What is watched besides, at any depth and in any case: agents may have good reasons to change it.
 WATCHED = (
-    ".bash_profile",
-    ".bashrc",
-    ".env",
-    ".gitattributes",
-    ".github",
-    ".gitmodules",
-    ".ipython",
-    ".jupyter",
-    ".netrc",
-    ".npmrc",
-    ".pre-commit-config.yaml",
-    ".profile",
-    ".pypirc",
-    ".ssh",
-    ".yarnrc.yml",
-    ".zshrc",
-    "AGENTS.md",
-    "CLAUDE.md",
-    "GEMINI.md",
-    "conftest.py",
-    "jupyter_config.py",
-    "jupyter_lab_config.py",
-    "jupyter_notebook_config.py",
-    "jupyter_server_config.py",
-    "sitecustomize.py",
-    "usercustomize.py",
+    *(".gitattributes", ".githooks", ".gitmodules", ".pre-commit-config.yaml"),
+    *(".aider.conf.yml", ".claude.json", ".cursorrules", ".orchestrator", ".zed"),
+    *("AGENTS.md", "AGENTS.override.md", "CLAUDE.local.md", "CLAUDE.md", "GEMINI.md"),
+    *(".circleci", ".github", ".gitlab-ci.yml", "Jenkinsfile", "azure-pipelines.yml"),
+    *(".ipython", ".jupyter", ".pdbrc", ".pypirc", ".pythonrc", "pip.conf"),
+    *("conftest.py", "sitecustomize.py", "usercustomize.py"),
+    *(".cargo", ".npmrc", ".pnpmfile.cjs", ".yarnrc", ".yarnrc.yml"),
+    *(".bash_profile", ".bashrc", ".env", ".netrc", ".profile", ".ssh", ".zshenv", ".zshrc"),
 )
-_WATCHED_SUFFIXES = (".pth", ".code-workspace")
-_NAMES = frozenset((*LOCKED, *WATCHED))
+_NAMES = frozenset(name.lower() for name in (*LOCKED, *WATCHED))
+_PATTERN = re.compile(r"\.env\..+|.+\.pth|.+\.code-workspace|jupyter_.*config\.(?:py|json)")
 #: Of a repository, what git obeys; its objects and refs are data.
 _OF_GIT = ("HEAD", "commondir", "config", "config.worktree", "gitdir", "hooks", "info", "modules", "worktrees")
 #: Entries of a tree that are looked at, and bytes of a file.
@@ -81,6 +64,12 @@ class ControlChange:
     def __str__(self) -> str:
         """For people: ``src/conftest.py appeared``."""
         return f"{self.path} {self.kind}"
+
+
+def is_control_name(name: str, more: Collection[str] = ()) -> bool:
+    """Whether programs obey a file or directory of this name, and what is in it; `more` are names besides ours."""
+    lower = name.lower()
+    return lower in _NAMES or name in more or _PATTERN.fullmatch(lower) is not None
 
 
 def locked(directory: Path) -> list[Path]:
@@ -113,12 +102,14 @@ class ControlGuard:
     #: Empty directories that were made, so that nobody else makes them.
     made: tuple[Path, ...]
     unseen: frozenset[Path] = field(default_factory=frozenset)
+    #: Names that are watched besides `LOCKED` and `WATCHED`.
+    more: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
-    def begin(cls, directories: Sequence[Path]) -> ControlGuard:
-        """Look at the control files, then make the directories that are missing."""
-        tops = tuple(directory.resolve() for directory in directories)
-        before, unseen = _look(tops)
+    def begin(cls, directories: Sequence[Path], more: Collection[str] = ()) -> ControlGuard:
+        """Look at the control files, then make the directories that are missing; `more` are names to watch besides."""
+        tops, more = tuple(directory.resolve() for directory in directories), frozenset(more)
+        before, unseen = _look(tops, more)
         made = []
         for top in tops:
             for name in LOCKED_DIRECTORIES:
@@ -127,7 +118,7 @@ class ControlGuard:
                 except OSError:
                     continue  # it is there, as whatever; or nobody can make it
                 made.append(top / name)
-        return cls(tops, before, tuple(made), frozenset(unseen))
+        return cls(tops, before, tuple(made), frozenset(unseen), more)
 
     def end(self) -> tuple[ControlChange, ...]:
         """Take away what was made and is still empty; say what is not as it was, in the order of the paths."""
@@ -136,7 +127,7 @@ class ControlGuard:
                 path.rmdir()
             except OSError:
                 continue  # something is in it, and so is reported, or it is gone
-        after, unseen = _look(self.directories)
+        after, unseen = _look(self.directories, self.more)
         changes = [ControlChange(path, "not compared") for path in self.unseen | unseen]
         for path in self.before.keys() | after.keys():
             if path not in self.before:
@@ -148,7 +139,7 @@ class ControlGuard:
         return tuple(sorted(changes))
 
 
-def _look(tops: Sequence[Path]) -> tuple[dict[Path, str], set[Path]]:
+def _look(tops: Sequence[Path], more: Collection[str]) -> tuple[dict[Path, str], set[Path]]:
     """Control files below these directories with what they are; and directories that there was no time to look into."""
     found: dict[Path, str] = {}
     unseen: set[Path] = set()
@@ -162,7 +153,7 @@ def _look(tops: Sequence[Path]) -> tuple[dict[Path, str], set[Path]]:
         for entry in _entries(directory):
             left -= 1
             path = Path(entry.path)
-            control = inside or entry.name in _NAMES or entry.name.endswith(_WATCHED_SUFFIXES)
+            control = inside or is_control_name(entry.name, more)
             is_directory = entry.is_dir(follow_symlinks=False)
             if control:
                 found[path] = _mark(path)

@@ -127,10 +127,13 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """A person must decide before the task can go on."""
+    """A person must decide before the task can go on, unless the plan has decided already."""
 
     question: str
     answer_schema: Mapping[str, Any] = {}
+    #: Whose word the `answer` is that stands already; empty if a person is to give one.
+    answered_by: str = ""
+    answer: Any = None
 
 
 def subject_hash(task: str, question: str, schema: Mapping[str, Any]) -> str:
@@ -206,8 +209,13 @@ class Finishing(Protocol):
     def check_command(self, assignment: Assignment, command: Command) -> Command:
         """How a check of the task is really started (in a sandbox, elsewhere). Blocking. Raises `AgentError`."""
 
-    async def finish(self, assignment: Assignment, services: Services, success: Success) -> Success | Failure:
+    async def finish(
+        self, assignment: Assignment, services: Services, success: Success
+    ) -> Success | Failure | Checkpoint:
         """The last word when outputs are there and checks have passed, before anything is promoted."""
+
+    async def fall_short(self, assignment: Assignment, success: Success, failure: Failure) -> Failure | Checkpoint:
+        """What becomes of an agent's success that is none, because outputs are missing or checks fail."""
 
 
 class Execution(msgspec.Struct, frozen=True):

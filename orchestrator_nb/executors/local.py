@@ -124,12 +124,12 @@ class LocalExecutor:
         if _is_plain(outcome, assignment):
             return await finishing.finish(assignment, services, outcome) if finishing else outcome
         result = await self._checked(outcome, assignment, services, finishing)
-        if finishing is None or type(result) is not _Passed:
+        if finishing is None:
             return result
-        finished_outcome = await finishing.finish(assignment, services, result.success)
-        if isinstance(finished_outcome, Failure):
-            return finished_outcome
-        return msgspec.structs.replace(result, success=finished_outcome)
+        if isinstance(result, Failure):
+            return await finishing.fall_short(assignment, outcome, result)
+        last = await finishing.finish(assignment, services, result.success)
+        return msgspec.structs.replace(result, success=last) if isinstance(last, Success) else last
 
     async def _outcome(self, assignment: Assignment, services: LocalServices) -> Outcome:
         """What the agent says; whatever it raises is a failure."""

@@ -11,6 +11,15 @@ from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.storage.log import encoded
 
 
+def completions(assignment: Assignment, execution: Execution) -> list[e.AnyEvent]:
+    """The events that an attempt's outcome is recorded as: `completion`, and the answer to it that stands already."""
+    event, outcome = completion(assignment, execution), execution.outcome
+    if isinstance(outcome, Checkpoint) and outcome.answered_by and isinstance(event, e.CheckpointReached):
+        by, answer = outcome.answered_by, outcome.answer
+        return [event, e.CheckpointApproved(event.checkpoint, event.subject_sha256, by, answer)]
+    return [event]
+
+
 def completion(assignment: Assignment, execution: Execution) -> e.AnyEvent:
     """The event that an attempt's outcome is recorded as: S0's four outcomes.
 

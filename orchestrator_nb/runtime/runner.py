@@ -25,7 +25,7 @@ from orchestrator_nb.policies.quota import QuotaPolicy
 from orchestrator_nb.runtime.assignments import Assigner
 from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
 from orchestrator_nb.runtime.journal import Journal
-from orchestrator_nb.runtime.outcomes import completion, quota_reached, shortened
+from orchestrator_nb.runtime.outcomes import completions, quota_reached, shortened
 from orchestrator_nb.system.tracebacks import summary_of
 
 #: Steps that a lone worker may take in a row before the loop gets its turn.
@@ -318,7 +318,7 @@ class Runner:
                 self._working[task.id] = me
                 try:
                     execution = await self._executor.execute(assignment)
-                    self._inbox.append(self._event_of(task, assignment, execution))
+                    self._inbox += self._events_of(task, assignment, execution)
                     if execution.warnings:
                         self._inbox += [e.WarningRaised(warning, task.id) for warning in execution.warnings]
                 except asyncio.CancelledError:
@@ -346,13 +346,13 @@ class Runner:
             self._idle.append(future)
             await future
 
-    def _event_of(self, task: TaskState, assignment: Assignment, execution: Execution) -> e.AnyEvent:
+    def _events_of(self, task: TaskState, assignment: Assignment, execution: Execution) -> list[e.AnyEvent]:
         """What the attempt's outcome is recorded as; whether a usage limit is waited for is ruled here."""
         outcome = execution.outcome
         limit = outcome.resets_at if isinstance(outcome, Failure) else None
         if limit is not None and self._quota.waits(task, limit, self._journal.wall()):
-            return quota_reached(assignment, execution, limit)
-        return completion(assignment, execution)
+            return [quota_reached(assignment, execution, limit)]
+        return completions(assignment, execution)
 
     async def _end_workers(self) -> None:
         self._closing = True

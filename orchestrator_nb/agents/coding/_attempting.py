@@ -17,8 +17,9 @@ import msgspec
 
 from orchestrator_nb.agents.coding import failures, recovery
 from orchestrator_nb.agents.coding._memory import Memory, read_memory, work_hash, write_memory
+from orchestrator_nb.agents.coding.cli import control_names
+from orchestrator_nb.agents.coding.disputes import Dispute, lead_for
 from orchestrator_nb.agents.coding.following import Ending, Follower
-from orchestrator_nb.agents.coding.integrating import conflict_of
 from orchestrator_nb.agents.coding.judging import Judge, Summary
 from orchestrator_nb.agents.coding.preparing import ERROR_LOG, LOG, Preparation
 from orchestrator_nb.agents.coding.recovery import Widening
@@ -35,7 +36,6 @@ from orchestrator_nb.errors import AgentError, WorktreeError
 from orchestrator_nb.storage.files import Root
 from orchestrator_nb.system.sandbox.control_files import ControlChange, ControlGuard
 from orchestrator_nb.system.sandbox.policy import Level as Containment
-from orchestrator_nb.worktrees.places import Conflict
 
 T = TypeVar("T")
 
@@ -53,12 +53,15 @@ class Attempt:
     Args:
         prepared: What its processes are started from.
         services: Of the run.
+        dispute: What it is to settle instead of beginning anew, if there is something.
         grace: Seconds from TERM to KILL.
         linger: Seconds that the program may stay after its final event.
     """
 
-    def __init__(self, prepared: Preparation, services: Services, *, grace: float, linger: float) -> None:
-        self.cli, self.prepared, self.services = prepared.cli, prepared, services
+    def __init__(
+        self, prepared: Preparation, services: Services, dispute: Dispute | None, *, grace: float, linger: float
+    ) -> None:
+        self.cli, self.prepared, self.services, self.dispute = prepared.cli, prepared, services, dispute
         self.grace, self.linger = grace, linger
         self.assignment = prepared.assignment
         self.options = prepared.checked.options
@@ -70,8 +73,6 @@ class Attempt:
         self.warnings: list[str] = []
         #: What it is granted beyond the plan.
         self.widening = Widening()
-        #: What it is told before its task, where that is not as usual.
-        self.lead = ""
         #: Refusals by the sandbox that nobody but we can tell.
         self.unseen: list[PermissionDenied] = []
         self.writing: asyncio.Future[None] | None = None
@@ -87,7 +88,7 @@ class Attempt:
         self._say_how(resume)
         writes = self.prepared.level(self.widening) != "read"
         guarded = (self.prepared.workplace.top, *self.prepared.directories(self.widening)) if writes else ()
-        guard = await asyncio.to_thread(ControlGuard.begin, guarded)
+        guard = await asyncio.to_thread(ControlGuard.begin, guarded, control_names(self.cli))
         try:
             ending = await self._work(resume)
         except BaseException:
@@ -121,12 +122,14 @@ class Attempt:
         memory, work = self.memory, work_hash(self.assignment.work)
         if memory.open and memory.attempt:  # a crash may have left it as it was
             await asyncio.to_thread(self._redact, self.prepared.directory.parent / str(memory.attempt))
-        conflict = await asyncio.to_thread(self._conflict, work)
         goes_on = memory.session if memory.open and memory.work == work and memory.attempt else None
         own, there = self.prepared.checked.own_place, await asyncio.to_thread(Path(memory.place).is_dir)
         goes_on = goes_on if self.cli.capabilities.resume and there else None
-        earlier = memory.attempt if goes_on and conflict is None else None
-        place = await asyncio.to_thread(workplace_for, self.assignment, own=own, earlier=earlier, conflict=conflict)
+        if self.dispute is not None:
+            self.teller.say("is to settle what its work and that of others contradict each other in")
+        earlier = memory.attempt if goes_on else self.dispute.place if self.dispute else None
+        anew = earlier is None
+        place = await asyncio.to_thread(workplace_for, self.assignment, own=own, earlier=earlier, anew=anew)
         if memory.open and memory.attempt and not goes_on:
             self.teller.say("a clean start: its earlier session cannot be gone on with")
         self.prepared = replace(self.prepared, workplace=place)
@@ -144,18 +147,6 @@ class Attempt:
         await self._remember()
         return goes_on
 
-    def _conflict(self, work: str) -> Conflict | None:
-        """The conflict that its complete work still is in with that of others. Blocking."""
-        memory = self.memory
-        if not memory.complete or memory.work != work or not Path(memory.place).is_dir():
-            return None
-        conflict = conflict_of(self.assignment, memory.attempt)
-        if conflict is not None:
-            paths = ", ".join(conflict.paths)
-            self.lead = _RESOLVE.format(paths=paths)
-            self.teller.say(f"is to resolve a conflict in {paths}")
-        return conflict
-
     def _say_how(self, resume: str | None) -> None:
         self._report_start(resume, unasked=False)
         if not self.prepared.checked.contained:
@@ -166,17 +157,18 @@ class Attempt:
     async def _work(self, resume: str | None) -> Ending:
         """Run it; again without its session if that is lost, and again with more where the task's list says so."""
         granted = f"You are now granted {self.widening}." if self.widening != Widening() else _INTERRUPTED
-        ending = await self._run(resume, self.lead or (_GO_ON.format(why=granted) if resume else ""))
+        task = lead_for(self.dispute) if self.dispute else ""
+        ending = await self._run(resume, _GO_ON.format(why=granted, task=task or _TASK) if resume else task)
         if resume and ending.summary.error == "session":
             self.teller.say("a clean start: its earlier session is unknown to it")
             self.memory.session = self.memory.totals = None
-            ending = await self._run(None, self.lead)
+            ending = await self._run(None, task)
         for _ in range(MOST_WIDENINGS):
             more = self._allowed(ending.summary)
             if more is None:
                 break
             self.widening = self.widening.plus(more)
-            lead = _GO_ON.format(why=f"You are now granted {more}.")
+            lead = _GO_ON.format(why=f"You are now granted {more}.", task=task or _TASK)
             session = self.memory.session if self.cli.capabilities.resume else None
             self._report_start(session, unasked=True)
             ending = await self._run(session, lead)
@@ -268,7 +260,8 @@ class Attempt:
         """Tidy up, and keep its work. Blocking."""
         changes = self._tidy(guard)
         try:
-            return harvest(self.prepared.workplace, changes, self.assignment.task.label)
+            more = control_names(self.cli)
+            return harvest(self.prepared.workplace, changes, self.assignment.task.label, more)
         except WorktreeError as error:
             return Harvest((), (f"its work could not be kept, it lies in {self.prepared.workplace.top}: {error}",))
 
@@ -285,7 +278,7 @@ class Attempt:
             return self._failure(ending, told, kept)
         if refused := self._decisive(summary):
             return self._refused(refused, kept)
-        self._close(open_again=False, complete=True)
+        self._close(open_again=False)
         self.warnings += [f"refused: {line}" for line in told[:_TOLD]]
         self.warnings += warnings_of(end)
         return self._success(summary, kept)
@@ -336,9 +329,9 @@ class Attempt:
         remedy = f"it would need {more}: say so in its parameters, or `recovery: ask`" if more else _HOPELESS
         return Failure(f"{self.cli.name} was refused:\n{told}\n{remedy}", "denied", commits=kept.commits)
 
-    def _close(self, *, open_again: bool, complete: bool = False) -> None:
-        """Whether the next attempt goes on with this session, and whether its own work is done."""
-        self.memory.open, self.memory.complete = open_again, complete
+    def _close(self, *, open_again: bool) -> None:
+        """Whether the next attempt goes on with this session."""
+        self.memory.open = open_again
 
     async def _remember(self) -> None:
         if self.writing is not None:
@@ -368,11 +361,8 @@ class Attempt:
 
 _HOPELESS = "nothing that could be granted would help"
 _INTERRUPTED = "The work was interrupted."
-_RESOLVE = (
-    "You did your task, but meanwhile others changed the same lines, in {paths}. The files here hold both, with"
-    " conflict markers. Resolve them so that both purposes are served, and leave no marker. This was your task:"
-)
-_GO_ON = "{why} Look at what you have done already, and go on. This was your task:"
+_TASK = "This was your task:"
+_GO_ON = "{why} Look at what you have done already, and go on. {task}"
 
 
 def _size(path: Path) -> int:

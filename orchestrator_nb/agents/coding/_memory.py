@@ -30,8 +30,6 @@ class Memory(msgspec.Struct, kw_only=True):
     totals: Usage | None = None
     #: Whether its session may be gone on with: while it runs, and after an end that was not its own fault.
     open: bool = False
-    #: Whether its work is complete, but for what others have done: if it could not be merged, that is what is left.
-    complete: bool = False
     #: What was asked for at its end, and for which refusals.
     asked: Widening | None = None
     refusals: tuple[str, ...] = ()

@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from orchestrator_nb.agents.coding import disputes
 from orchestrator_nb.agents.coding._attempting import Attempt
 from orchestrator_nb.agents.coding.cli import CodingCli
 from orchestrator_nb.agents.coding.homes import PrivateHome, loan_of
-from orchestrator_nb.agents.coding.integrating import checked_command, integrate
+from orchestrator_nb.agents.coding.integrating import checked_command, fall_short, integrate
+from orchestrator_nb.agents.coding.options import options_of
 from orchestrator_nb.agents.coding.preparing import Preparation, check_task, preflight_environment
 from orchestrator_nb.agents.coding.working import Workplace
-from orchestrator_nb.core.ports import Assignment, Command, Failure, Outcome, Services, Success
+from orchestrator_nb.core.ports import Assignment, Checkpoint, Command, Failure, Outcome, Services, Success
 from orchestrator_nb.errors import AgentError, WorktreeError
 
 
@@ -45,6 +47,16 @@ class CodingAgent:
 
     async def run(self, assignment: Assignment, services: Services) -> Outcome:
         """Do the work: the agent's last words are the result, or its JSON where the task has a `schema`."""
+        dispute = await asyncio.to_thread(disputes.dispute_at_start, assignment)
+        if dispute is not None:
+            options = options_of(assignment.work.parameters, self.cli.name)
+            services.attempt_dir()  # it is made
+            taken = await asyncio.to_thread(disputes.taken_up, dispute, assignment, options)
+            if isinstance(taken, Checkpoint):
+                return taken
+            dispute = taken
+            if dispute.settler == disputes.HAND:
+                return await self._take_by_hand(assignment, services, dispute)
         directory, environment = Path(services.attempt_dir()), services.environment()
 
         def prepare() -> Preparation:
@@ -56,15 +68,28 @@ class CodingAgent:
             return Preparation(self.cli, assignment, checked, loan, home, place, directory, environment)
 
         prepared = await asyncio.to_thread(prepare)
-        return await Attempt(prepared, services, grace=self.grace, linger=self.linger).carry_out()
+        return await Attempt(prepared, services, dispute, grace=self.grace, linger=self.linger).carry_out()
+
+    async def _take_by_hand(self, assignment: Assignment, services: Services, dispute: disputes.Dispute) -> Outcome:
+        services.progress("what was done by hand is taken")
+        try:
+            return await asyncio.to_thread(disputes.taken_by_hand, assignment, dispute)
+        except WorktreeError as error:
+            return Failure(str(error), "worktree")
 
     def check_command(self, assignment: Assignment, command: Command) -> Command:
         """A check of the task runs where the agent worked, contained as it was (`core.ports.Finishing`)."""
         return checked_command(assignment, command)
 
-    async def finish(self, assignment: Assignment, services: Services, success: Success) -> Success | Failure:
+    async def finish(
+        self, assignment: Assignment, services: Services, success: Success
+    ) -> Success | Failure | Checkpoint:
         """Merge its work into what others have done."""
         try:
             return await integrate(assignment, services, success)
         except WorktreeError as error:
             return Failure(str(error), "worktree", commits=success.commits)
+
+    async def fall_short(self, assignment: Assignment, success: Success, failure: Failure) -> Failure | Checkpoint:
+        """A check that fails on what was to settle a dispute leaves that open."""
+        return await fall_short(assignment, failure)

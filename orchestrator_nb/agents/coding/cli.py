@@ -7,7 +7,9 @@ packages (entry-point group `orchestrator_nb.coding_clis`), as ``package.module:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -144,6 +146,24 @@ class CodingCli(Protocol):
 
     def recorded(self, home: Path, session: str, since: float) -> Iterable[AgentEvent]:
         """What the CLI's own record of the session holds from `since` (epoch seconds) on that its streams lost."""
+
+
+def control_names(cli: CodingCli) -> frozenset[str]:
+    """Names of what configures coding agents, `cli` and all others that there are: each could plant for each."""
+    return _control_names().union(_tops(cli))
+
+
+@functools.cache
+def _control_names() -> frozenset[str]:
+    clis, found = Clis(), frozenset[str]()
+    for name in clis:
+        with suppress(AgentError):  # another package's that cannot be loaded obeys nothing
+            found |= _tops(clis.get(name))
+    return found
+
+
+def _tops(cli: CodingCli) -> frozenset[str]:
+    return frozenset(path.partition("/")[0] for path in (*cli.control_files, *cli.capabilities.instructions))
 
 
 class Clis(Collection[str]):

@@ -7,28 +7,27 @@ They run in the attempt's place, and again where its work was merged with that o
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from orchestrator_nb.agents.coding import disputes
+from orchestrator_nb.agents.coding.disputes import Dispute
 from orchestrator_nb.agents.coding.homes import Loan, PrivateHome, environment_for
 from orchestrator_nb.agents.coding.options import Options, options_of
 from orchestrator_nb.agents.coding.working import Workplace, session_places, workplace_for
 from orchestrator_nb.agents.exits import last_lines, words_for
 from orchestrator_nb.core.commands import check_argv, check_text
 from orchestrator_nb.core.ids import agent_label
-from orchestrator_nb.core.ports import Assignment, Command, Exit, Failure, Services, Success
+from orchestrator_nb.core.ports import Assignment, Checkpoint, Command, Exit, Failure, Services, Success
+from orchestrator_nb.projections.words import count, rollback_command
 from orchestrator_nb.system.sandbox.containing import contain_command
 from orchestrator_nb.system.sandbox.policy import Level as Containment
 from orchestrator_nb.system.sandbox.policy import Policy
 from orchestrator_nb.system.sandbox.probing import find_sandbox
-from orchestrator_nb.worktrees.integration import rollback_line
 from orchestrator_nb.worktrees.places import Conflict, Finished, Merged, Outcome, RedCheck
-
-#: Paths of a conflict that are told.
-_TOLD = 20
 
 
 def writes(options: Options) -> bool:
@@ -73,81 +72,87 @@ def _inside(place: Workplace, top: Path) -> Path:
     return top / place.cwd.relative_to(place.top)
 
 
-async def integrate(assignment: Assignment, services: Services, success: Success) -> Success | Failure:
+async def integrate(assignment: Assignment, services: Services, success: Success) -> Success | Failure | Checkpoint:
     """Merge the attempt's work into what others have done; the task's checks must pass there too.
 
-    A conflict and a red check fail the task and change nothing: both sides are kept, and the next attempt of the task
-    is to resolve it.
+    A conflict, and a check that fails there, change nothing: they are a dispute (`disputes`).
+
+    Raises:
+        WorktreeError: git or the disk refuses.
     """
-    if not writes(options_of(assignment.work.parameters, assignment.work.agent or "coding")):
+    options = options_of(assignment.work.parameters, assignment.work.agent or "coding")
+    if not writes(options):
         return success
-    loop = asyncio.get_running_loop()
-
-    def start(command: Command) -> Exit:
-        async def wait() -> Exit:
-            return await (await services.spawn(command)).wait()
-
-        return asyncio.run_coroutine_threadsafe(wait(), loop).result()
-
-    directory = Path(services.attempt_dir())
-    environment = services.environment() if assignment.task.checks else {}
-
-    def check(top: Path, _: Merged) -> str:
-        return _run_checks(assignment, directory, environment, top, start)
-
-    outcome = await asyncio.to_thread(merge, assignment, assignment.attempt, check)
-    match outcome:
-        case Merged(id=merged, changes=changes):
-            services.progress(f"its work is integrated ({len(changes)} files)")
-            if len(merged) >= 40:  # a commit
-                services.progress(rollback_line([merged]))
-        case Conflict():
-            return Failure(_words_for_conflict(outcome), "conflict", commits=success.commits)
-        case RedCheck(reason=reason, integrated=other):
-            error = f"{reason}\nThis was after its work was merged with that of {_tasks(other.tasks)}; both are kept"
-            return Failure(error, "check", commits=success.commits)
+    dispute = await asyncio.to_thread(disputes.read_dispute, assignment)
+    if dispute is not None and dispute.settler:
+        workplace = await asyncio.to_thread(workplace_for, assignment, own=True)
+        if why := await asyncio.to_thread(disputes.left_marked, dispute, workplace):
+            return await _open_again(assignment, options, dispute, why)
+    outcome = await _Merging(assignment, services).carry_out()
+    if isinstance(outcome, Conflict | RedCheck):
+        raised = await asyncio.to_thread(disputes.dispute_over, assignment, outcome, success, dispute)
+        return disputes.ruling(raised, assignment, options)
+    if isinstance(outcome, Merged):
+        services.progress(f"its work is integrated ({count(len(outcome.changes), 'file')})")
+        if len(outcome.id) >= 40:  # a commit
+            services.progress(f"To Rollback, Run: {rollback_command([outcome.id])}")
+    if dispute is not None:
+        await asyncio.to_thread(disputes.end_dispute, assignment)
     return success
 
 
-def conflict_of(assignment: Assignment, attempt: int) -> Conflict | None:
-    """The conflict that the work of an attempt is in with what is integrated now. Blocking; nothing is merged."""
-    outcome = merge(assignment, attempt, lambda *_: "this only looks")
-    return outcome if isinstance(outcome, Conflict) else None
+async def fall_short(assignment: Assignment, failure: Failure) -> Failure | Checkpoint:
+    """A check that fails on what was to settle a dispute leaves that open."""
+    dispute = await asyncio.to_thread(disputes.read_dispute, assignment)
+    if dispute is None or not dispute.settler or failure.kind != "check":
+        return failure
+    options = options_of(assignment.work.parameters, assignment.work.agent or "coding")
+    return await _open_again(assignment, options, dispute, failure.error)
 
 
-def merge(assignment: Assignment, attempt: int, check: Callable[[Path, Merged], str]) -> Outcome | None:
-    """Merge the work of an attempt of this task. Blocking. Raises `WorktreeError`."""
-    places, task = session_places(assignment), assignment.task
-    finished = Finished(task.id, attempt, agent_label(assignment.number), task.label)
-    outcomes = places.integrate([finished], {task.id: ()}, check)
-    return outcomes[0] if outcomes else None
+async def _open_again(assignment: Assignment, options: Options, dispute: Dispute, why: str) -> Checkpoint | Failure:
+    again = await asyncio.to_thread(disputes.unsettled, assignment, dispute, why)
+    return disputes.ruling(again, assignment, options)
 
 
-def _run_checks(
-    assignment: Assignment,
-    directory: Path,
-    environment: dict[str, str],
-    top: Path,
-    start: Callable[[Command], Exit],
-) -> str:
-    """Run the task's checks in a merged tree: what is wrong, empty if nothing is. Blocking, not on the loop."""
-    for number, check in enumerate(assignment.task.checks, start=1):
-        argv, text = check_argv(check), check_text(check)
-        log = directory / f"check-{number}-integrated.log"
-        command = Command(argv=argv, cwd=directory / "outputs", env=environment, log=log)
-        end = start(checked_command(assignment, command, top))
-        if end.code != 0 or end.reason != "exited":
-            return f"Check failed: {text} ({words_for(end)}): {last_lines(log)}"
-    return ""
+class _Merging:
+    """The merge of one attempt's work, in a thread. Once the attempt is over, nothing is started or merged any more."""
 
+    def __init__(self, assignment: Assignment, services: Services) -> None:
+        self.assignment, self.services = assignment, services
+        self.directory = Path(services.attempt_dir())
+        self.environment = services.environment() if assignment.task.checks else {}
+        self.loop = asyncio.get_running_loop()
+        self.over = False
 
-def _words_for_conflict(conflict: Conflict) -> str:
-    paths = ", ".join(conflict.paths[:_TOLD]) + (" and more" if len(conflict.paths) > _TOLD else "")
-    return (
-        f"its work contradicts that of {_tasks(conflict.integrated.tasks)} in {paths}; both are kept"
-        f" ({conflict.integrated.name}, {conflict.work.name}): in its next attempt the agent is to resolve it"
-    )
+    async def carry_out(self) -> Outcome | None:
+        try:
+            return await asyncio.to_thread(self._merge)
+        finally:
+            self.over = True
 
+    def _merge(self) -> Outcome | None:
+        task = self.assignment.task
+        finished = Finished(task.id, self.assignment.attempt, agent_label(self.assignment.number), task.label)
+        outcomes = session_places(self.assignment).integrate([finished], {task.id: ()}, self._check)
+        return outcomes[0] if outcomes else None
 
-def _tasks(names: tuple[str, ...]) -> str:
-    return ", ".join(names) or "others"
+    def _check(self, top: Path, _: Merged) -> str:
+        """Run the task's checks in a merged tree: what is wrong, empty if nothing is."""
+        for number, check in enumerate(self.assignment.task.checks, start=1):
+            argv, text = check_argv(check), check_text(check)
+            log = self.directory / f"check-{number}-integrated.log"
+            command = Command(argv=argv, cwd=self.directory / "outputs", env=self.environment, log=log)
+            contained = checked_command(self.assignment, command, top)
+            end = asyncio.run_coroutine_threadsafe(self._run(contained), self.loop).result()
+            if end.code != 0 or end.reason != "exited":
+                return f"Check failed: {text} ({words_for(end)}): {last_lines(log)}"
+        return "the attempt was ended" if self.over else ""
+
+    async def _run(self, command: Command) -> Exit:
+        if self.over:
+            return Exit(code=-signal.SIGTERM, reason="cancelled")
+        process = await self.services.spawn(command)
+        if self.over:  # it came too late to be ended with the attempt's other processes
+            await process.terminate(0.0)
+        return await process.wait()

@@ -44,6 +44,9 @@ class Options(BaseModel):
     recovery: Literal["never", "ask"] | tuple[str, ...] = "never"
     """What may be granted when it is refused something: nothing, what a person agrees to, or what is in this list
     (levels, and directories relative to the plan)."""
+    resolve: tuple[Literal["agent", "person"], ...] = ("agent", "person")
+    """Who settles it, in this order, when its work contradicts that of others, or fails its checks with theirs: the
+    agent itself in another attempt, then a person; if nobody does, the task fails. Both sides are kept."""
     stall: float = Field(default=600, gt=0)
     """Seconds without a sign of work after which it is ended."""
     tool_stall: float = Field(default=1800, gt=0)

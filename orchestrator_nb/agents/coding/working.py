@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from weakref import WeakValueDictionary
 
 from orchestrator_nb.core.ids import agent_label
@@ -19,7 +19,7 @@ from orchestrator_nb.system.sandbox.control_files import ControlChange
 from orchestrator_nb.worktrees.changes import Change
 from orchestrator_nb.worktrees.choosing import places_for
 from orchestrator_nb.worktrees.copies import Copies
-from orchestrator_nb.worktrees.places import Collected, Conflict, Place
+from orchestrator_nb.worktrees.places import Place
 from orchestrator_nb.worktrees.worktrees import Worktrees
 
 _lock = threading.Lock()
@@ -47,16 +47,14 @@ class Workplace:
         return isinstance(self.places, Worktrees)
 
 
-def workplace_for(
-    assignment: Assignment, *, own: bool, earlier: int | None = None, conflict: Conflict | None = None
-) -> Workplace:
+def workplace_for(assignment: Assignment, *, own: bool, earlier: int | None = None, anew: bool = False) -> Workplace:
     """Make the place of an attempt, or find it again. Blocking.
 
     Args:
         assignment: The attempt.
         own: Whether it gets files of its own: it may write.
         earlier: The attempt in whose place it goes on, if it does; that place must be there.
-        conflict: The conflict that it is to resolve: both sides are in its files, with markers.
+        anew: Whether it begins its task: two sides that were laid together under its number are put aside.
 
     Raises:
         WorktreeError: There is no place to be had: the message says why.
@@ -68,10 +66,11 @@ def workplace_for(
     places, task, agent = session_places(assignment), assignment.task.id, agent_label(assignment.number)
     ancestors = assignment.run.ancestors
     after = assignment.task.upstream if ancestors is None else ancestors(task)
-    if conflict is not None:
-        place = places.open_conflict(conflict, task, assignment.attempt, agent)
-    elif earlier is None or earlier == assignment.attempt:
+    if earlier is None or earlier == assignment.attempt:
         place = places.open(task, assignment.attempt, agent, after)
+        if anew and place.merging:
+            places.set_aside(task, assignment.attempt)
+            place = places.open(task, assignment.attempt, agent, after)
     else:
         place = places.carry_on(places.open(task, earlier, agent, after), assignment.attempt)
     inside = Path(os.path.normpath(place.cwd / os.path.relpath(cwd, assignment.run.cwd)))
@@ -106,30 +105,44 @@ class Harvest:
     changes: tuple[Change, ...] = ()
 
 
-def harvest(workplace: Workplace, changes: Sequence[ControlChange], title: str) -> Harvest:
+def harvest(workplace: Workplace, changes: Sequence[ControlChange], title: str, more: Collection[str] = ()) -> Harvest:
     """Keep the attempt's work. Blocking; its processes have ended.
 
     Args:
         workplace: Where it worked.
         changes: The files that other programs obey and that are not as they were (`ControlGuard.end`).
         title: Of the task.
+        more: Names of such files besides those that everybody knows (`cli.control_names`).
 
     Raises:
         WorktreeError: The place is gone, or cannot be read.
         StorageError: The disk refuses.
     """
     if workplace.place is None or workplace.places is None:
-        return Harvest((), tuple(f"a file that other programs obey is not as it was: {change}" for change in changes))
+        return Harvest((), tuple(map(_obeyed, changes)))
     collected = workplace.places.collect(workplace.place, title)
-    seen = [change for change in changes if not change.path.is_relative_to(workplace.place.path.resolve())]
-    return Harvest(collected.commits, (*map(_obeyed, seen), *_of(collected)), collected.changes)
+    obeyed = [change for change in collected.changes if change.control or _has_part(change.path, more)]
+    told = [f"{change.path} {change.kind}" for change in obeyed]
+    top, known = workplace.place.path.resolve(), {change.path for change in obeyed}
+    told += [str(change) for change in changes if not _is_known(change.path, top, known)]
+    left = [f"not kept: {left.path} ({left.reason})" for left in collected.left_out]
+    return Harvest(collected.commits, (*map(_obeyed, told), *left, *collected.notes), collected.changes)
 
 
 def _obeyed(change: object) -> str:
     return f"a file that other programs obey is not as it was: {change}; look at it before you run anything there"
 
 
-def _of(collected: Collected) -> list[str]:
-    told = [_obeyed(f"{change.path} {change.kind}") for change in collected.control_files]
-    told += [f"not kept: {left.path} ({left.reason})" for left in collected.left_out]
-    return [*told, *collected.notes]
+def _has_part(path: str, names: Collection[str]) -> bool:
+    return any(part in names for part in path.split("/"))
+
+
+def _is_known(path: Path, top: Path, known: Collection[str]) -> bool:
+    """Whether a change in the place is told already, or is in the ``.git`` that is made anew. What git ignores is not.
+
+    The directories on the way to what is told are not told either.
+    """
+    if not path.is_relative_to(top):
+        return False
+    relative = path.relative_to(top)
+    return relative.parts[:1] == (".git",) or any(PurePosixPath(one).is_relative_to(relative) for one in known)

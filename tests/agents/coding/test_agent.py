@@ -452,3 +452,30 @@ def test_landlock_contains_too(lab: Lab, level: str, tmp_path: Path) -> None:
     assert isinstance(execution.outcome, Failure)
     assert "Permission denied" in execution.outcome.error
     assert f"it would need the directory {tmp_path}/outside" in execution.outcome.error
+
+
+# -- what other programs obey ------------------------------------------------------------------------------------------
+
+#: What an agent could write for the three to obey, by whose it is.
+OBEYED = {
+    "claude": ("CLAUDE.md", ".claude/settings.json", ".claude/settings.local.json", ".mcp.json", "src/CLAUDE.md"),
+    "codex": ("AGENTS.md", ".codex/config.toml", "src/.codex/config.toml", "AGENTS.override.md"),
+    "gemini": ("GEMINI.md", ".gemini/settings.json", ".env", "src/.gemini/.env"),
+}
+
+
+@pytest.mark.parametrize("level", ["bubblewrap", "landlock", "none"])
+@pytest.mark.parametrize("cli", OBEYED)
+def test_row_H2_what_configures_an_agent_is_not_planted_unseen(lab: Lab, cli: str, level: str) -> None:
+    if level != "none":
+        need(Level(level))
+    lines = [f"mkdir -p {Path(name).parent}; echo evil > {name} || echo blocked {name}" for name in OBEYED[cli]]
+    execution = run(lab, ("run", "; ".join(lines)), parameters={"sandbox": level})
+    assert isinstance(execution.outcome, Success), execution.outcome
+    log = (lab.session.path / "attempts" / "T-01" / "1" / "log").read_text()
+    blocked = {name for name in OBEYED[cli] if f"blocked {name}\\n" in log}
+    told = "\n".join(execution.warnings)
+    assert [name for name in OBEYED[cli] if name not in blocked and f" {name} added" not in told] == []
+    assert blocked == (
+        {name for name in OBEYED[cli] if name.startswith(f".{cli}/")} if level == "bubblewrap" else set()
+    )

@@ -6,10 +6,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from orchestrator_nb.agents.coding.cli import control_names
 from orchestrator_nb.agents.coding.working import harvest, workplace_for
 from orchestrator_nb.core.ports import Assignment
 from orchestrator_nb.errors import WorktreeError
 from orchestrator_nb.system.sandbox.control_files import ControlGuard
+from orchestrator_nb.worktrees.places import Conflict, Finished
+from orchestrator_nb.worktrees.worktrees import Worktrees
+from tests.agents.coding.test_cli import Parrot
 from tests.agents.lab import Lab
 from tests.git_repositories import make_repository
 
@@ -57,6 +61,38 @@ def test_row_H2_control_files_are_told_of(lab: Lab, tmp_path: Path) -> None:
     assert not (tmp_path / "shared" / ".claude").exists()
 
 
+def test_row_H2_what_git_ignores_is_told_of_too_and_each_file_once(lab: Lab) -> None:
+    (lab.base / ".gitignore").write_text(".env\n.claude/*.local.json\n")
+    place = workplace_for(assignment(lab), own=True)
+    guard = ControlGuard.begin((place.top,))
+    for name in (".env", ".claude/settings.local.json", ".claude/settings.json", "src/.vscode/tasks.json"):
+        (place.top / name).parent.mkdir(parents=True, exist_ok=True)
+        (place.top / name).write_text("x")
+    (place.top / ".git" / "hooks").mkdir()
+    (place.top / ".git" / "hooks" / "pre-commit").write_text("x")
+    told = harvest(place, guard.end(), "x").warnings
+    start, end = "a file that other programs obey is not as it was: ", "; look at it before you run anything there"
+    named = [warning.removeprefix(start).removesuffix(end) for warning in told if warning.startswith(start)]
+    assert named == [
+        ".claude/settings.json added",
+        "src/.vscode/tasks.json added",
+        f"{place.top}/.claude/settings.local.json appeared",
+        f"{place.top}/.env appeared",
+    ]
+    assert "the agent made .git/hooks in its worktree; they were not run" in told
+
+
+def test_row_H2_what_configures_another_kind_of_agent_is_told_of(lab: Lab) -> None:
+    place = workplace_for(assignment(lab), own=True)
+    guard = ControlGuard.begin((place.top,), control_names(Parrot()))
+    (place.top / "src" / ".parrot").mkdir()
+    (place.top / "src" / ".parrot" / "words").write_text("x")
+    assert not [warning for warning in harvest(place, guard.end(), "x").warnings if ".parrot/words added" in warning]
+    told = harvest(place, guard.end(), "x", control_names(Parrot())).warnings
+    assert [warning for warning in told if "src/.parrot/words added" in warning]
+    assert {".claude", ".codex", ".gemini", ".mcp.json", ".env", ".parrot", "CLAUDE.md"} <= control_names(Parrot())
+
+
 def test_the_next_attempt_goes_on_in_the_same_place(lab: Lab) -> None:
     first = workplace_for(assignment(lab), own=True)
     (first.cwd / "new.txt").write_text("x")
@@ -66,6 +102,22 @@ def test_the_next_attempt_goes_on_in_the_same_place(lab: Lab) -> None:
     clean = workplace_for(assignment(lab, 3), own=True)
     assert clean.top != first.top
     assert not (clean.cwd / "new.txt").exists()
+
+
+def test_what_was_laid_together_before_a_crash_is_put_aside_by_who_begins_anew(lab: Lab) -> None:
+    """The coordinator was killed after it had laid both sides together, and before it had written that down."""
+    other = msgspec.structs.replace(assignment(lab), task=assignment(lab).task.model_copy(update={"id": "T-02"}))
+    for one, text in ((other, "other\n"), (assignment(lab), "mine\n")):
+        place = workplace_for(one, own=True)
+        (place.cwd / "a.txt").write_text(text)
+        harvest(place, (), "x")
+    assert isinstance(place.places, Worktrees)
+    finished = [Finished("T-02", 1, "Agent-02"), Finished("T-01", 1, "Agent-01")]
+    conflict = place.places.integrate(finished, {"T-02": (), "T-01": ()})[1]
+    assert isinstance(conflict, Conflict)
+    place.places.open_conflict(conflict, "T-01", 2, "Agent-01")
+    assert "<<<<<<<" in (workplace_for(assignment(lab, 2), own=True).cwd / "a.txt").read_text()
+    assert (workplace_for(assignment(lab, 2), own=True, anew=True).cwd / "a.txt").read_text() == "a\n"
 
 
 def test_outside_of_git_it_is_a_copy(tmp_path: Path) -> None:

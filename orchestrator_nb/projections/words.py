@@ -54,12 +54,12 @@ def some(names: list[str], limit: int = 10, total: int | None = None) -> str:
     return ", ".join(names[:limit]) + (f" and {more:,} more" if more else "")
 
 
-def rollback_command(commits: Sequence[str]) -> str:
+def rollback_command(commits: Sequence[str], *, merges: bool = False) -> str:
     """S0's command that takes back `commits` (given oldest first) on a branch that has them, newest first.
 
-    Of a merge, what it brought in is taken back: git wants to be told (``-m 1``), and says so of other commits, too.
+    With `merges`, where some of them are: what they brought in is taken back, which git wants to be told (``-m 1``).
     """
-    return f"git revert --no-edit -m 1 {' '.join(reversed(commits))}"
+    return f"git revert --no-edit {'-m 1 ' if merges else ''}{' '.join(reversed(commits))}"
 
 
 def approve_command(checkpoint: str, answer_schema: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ def test_a_run_is_told_in_s0s_words() -> None:
         "[14:30:01] T-01 1/3 cell",
         "[14:30:01] T-01 completed in 1.2s",
         "[14:30:01] T-02 failed after 0.5s: Task Failed: no room",
-        "[14:30:01] To Rollback, Run: git revert --no-edit -m 1 b a",
+        "[14:30:01] To Rollback, Run: git revert --no-edit b a",
         "[14:30:01] T-02 is tried again in 5s",
         "[14:30:01] T-02 started, attempt 2: Executing T-02",
         "[14:30:01] T-02 Checkpoint Reached: Go?",

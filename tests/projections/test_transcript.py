@@ -42,7 +42,7 @@ def test_it_has_s1s_form() -> None:
         f"\n🤖 Agent-02 [T-02]\n{thin}\n"
         "📥 Input: code, what T-01 left\n⚙️ Executing:\n   1. ruff check\n"
         "📤 Output: none\n⏱️ Duration: 0.5s\n❌ Failed: Task Failed: exit code 2\n"
-        "To Rollback, Run: git revert --no-edit -m 1 b a"
+        "To Rollback, Run: git revert --no-edit b a"
     )
 
 

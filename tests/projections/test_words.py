@@ -59,4 +59,5 @@ def test_the_command_that_answers_a_question_says_which_answers_there_are() -> N
 
 
 def test_commits_are_taken_back_newest_first() -> None:
-    assert rollback_command(("a", "b")) == "git revert --no-edit -m 1 b a"
+    assert rollback_command(("a", "b")) == "git revert --no-edit b a"
+    assert rollback_command(("a", "b"), merges=True) == "git revert --no-edit -m 1 b a"

@@ -182,7 +182,7 @@ def test_the_rollback_line_does_what_it_says(places: Worktrees) -> None:
     places.integrate(finished, plan)
     finished += [work(places, task, {task: task}, after=["one"]) for task in ("two", "three")]
     merges = [outcome.id for outcome in places.integrate(finished, plan) if isinstance(outcome, Merged)]
-    command = rollback_command(merges)
+    command = rollback_command(merges, merges=True)
     assert command == f"git revert --no-edit -m 1 {merges[2]} {merges[1]} {merges[0]}"
     repository = places.repository.top
     before = tree(repository)
@@ -213,7 +213,7 @@ def test_the_commits_of_an_attempt_that_merged_can_be_taken_back(places: Worktre
     assert len(collected.commits) == 3  # not the merge: it changes nothing
     (merged,) = places.integrate([Finished("two", 2, "Agent-02")], {"two": []})
     assert isinstance(merged, Merged)
-    git(place.path, *rollback_command(collected.commits).removeprefix("git ").split())
+    git(place.path, *rollback_command(collected.commits, merges=True).removeprefix("git ").split())
     assert (place.path / "a.txt").read_text() == "one\n"
     assert sorted(path.name for path in place.path.iterdir()) == [".git", "a.txt", "src"]
 

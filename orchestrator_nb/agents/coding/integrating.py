@@ -95,7 +95,7 @@ async def integrate(assignment: Assignment, services: Services, success: Success
     if isinstance(outcome, Merged):
         services.progress(f"its work is integrated ({count(len(outcome.changes), 'file')})")
         if len(outcome.id) >= 40:  # a commit
-            services.progress(f"To Rollback, Run: {rollback_command([outcome.id])}")
+            services.progress(f"To Rollback, Run: {rollback_command([outcome.id], merges=True)}")
     if dispute is not None:
         await asyncio.to_thread(disputes.end_dispute, assignment)
     return success

@@ -1,11 +1,10 @@
 """The real claude, codex and gemini, through `Orchestrator.run`, against a scripted model server on this machine.
 
-No key and no internet is needed, only the programs. They are looked for in PATH; each that is missing is skipped::
+No key and no internet is needed, only the programs. They are looked for in PATH; each that is missing is skipped
+(`.ci/run` installs them)::
 
-    npm install --prefix DIR @anthropic-ai/claude-code@2.1.328 @openai/codex@0.169.0 @google/gemini-cli@0.61.0
+    mkdir DIR && cp tests/real_clis/package.json DIR && npm install --prefix DIR
     PATH=DIR/node_modules/.bin:$PATH python -m pytest tests/real_clis -m real_clis
-
-(On a node older than 22, npm takes an older claude unless its version is named.)
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def cli(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     name: str = request.param
     need(Level.BUBBLEWRAP)
     if shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.skip(f"{name} is not in PATH: the beginning of {__file__} says how to install it")
     monkeypatch.setenv(KEYS[name], "test-key-of-nobody")
     return name
 

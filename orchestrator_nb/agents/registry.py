@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from orchestrator_nb.core.ids import did_you_mean
+from orchestrator_nb.core.models import Task, Work
 from orchestrator_nb.core.ports import Agent
 from orchestrator_nb.errors import AgentError, UnknownAgent
 
@@ -34,6 +35,9 @@ BUILT_IN = {
     "simulated": "orchestrator_nb.agents.simulated:SimulatedAgent",
 }
 
+#: Those of them that have something to say when a plan is checked.
+_CODING = frozenset(kind for kind, path in BUILT_IN.items() if ".coding." in path)
+
 _LATER = ("model",)
 
 
@@ -44,10 +48,12 @@ class Registry(Collection[str]):
 
     Args:
         agents: Agents handed in by name; they go before all others.
+        grace: Seconds from TERM to KILL where an agent itself ends its process.
     """
 
-    def __init__(self, agents: Mapping[str, Agent] | None = None) -> None:
+    def __init__(self, agents: Mapping[str, Agent] | None = None, grace: float = 10.0) -> None:
         self._agents: dict[str, Agent] = dict(agents or {})
+        self._grace = grace
 
     def get(self, kind: str) -> Agent:
         """The agent of this kind. Raises `UnknownAgent`, or `AgentError` if it cannot be loaded."""
@@ -72,6 +78,20 @@ class Registry(Collection[str]):
                 continue
         return frozenset(wanted)
 
+    def fault_of(self, kind: str, task: Task, work: Work) -> str | None:
+        """What the agent of this kind finds wrong with its work on any machine, or None (`core.ports.Checking`).
+
+        What is named by its path alone is not loaded for it: who checks a plan has not agreed to run code of it.
+        """
+        silent = ":" in kind or (kind in BUILT_IN and kind not in _CODING)
+        if silent and kind not in self._agents:
+            return None
+        try:
+            agent: Any = self.get(kind)
+        except AgentError:
+            return None  # which the preflight says
+        return agent.fault_of(task, work) if hasattr(agent, "fault_of") else None
+
     def __contains__(self, kind: object) -> bool:
         return kind in self._agents or kind in BUILT_IN or kind in self.names()
 
@@ -83,15 +103,15 @@ class Registry(Collection[str]):
 
     def _load(self, kind: str) -> Agent:
         if path := BUILT_IN.get(kind):
-            return _agent_at(path, kind)
+            return self._agent_at(path, kind)
         points = tuple(point for point in _points() if point.name == kind)
         if len({point.value for point in points}) > 1:
             packages = " and ".join(_package(point) for point in points)
             raise AgentError(f"agent '{kind}' is provided by {packages}: name the one you mean as package.module:Class")
         if points:
-            return _agent_at(points[0].value, f"{kind} (of {_package(points[0])})")
+            return self._agent_at(points[0].value, f"{kind} (of {_package(points[0])})")
         if ":" in kind:
-            return _agent_at(kind, kind)
+            return self._agent_at(kind, kind)
         if kind in _LATER:
             raise UnknownAgent(f"agent '{kind}' is not in this version")
         names = self.names()
@@ -99,24 +119,23 @@ class Registry(Collection[str]):
             f"unknown agent '{kind}'{did_you_mean(kind, names)} (known: {', '.join(names)}; or package.module:Class)"
         )
 
+    def _agent_at(self, path: str, kind: str) -> Agent:
+        module, _, name = path.partition(":")
+        try:
+            target: Any = import_module(module)
+            for part in name.split("."):
+                target = getattr(target, part)
+            agent = target() if isinstance(target, type) else target
+            if callable(getattr(agent, "invocation", None)) and callable(getattr(agent, "parser", None)):
+                from orchestrator_nb.agents.coding.agent import CodingAgent
 
-def _agent_at(path: str, kind: str) -> Agent:
-    module, _, name = path.partition(":")
-    try:
-        target: Any = import_module(module)
-        for part in name.split("."):
-            target = getattr(target, part)
-        agent = target() if isinstance(target, type) else target
-        if callable(getattr(agent, "invocation", None)) and callable(getattr(agent, "parser", None)):
-            from orchestrator_nb.agents.coding.agent import CodingAgent
-
-            agent = CodingAgent(agent)
-    except Exception as error:  # a package of others may raise anything
-        raise AgentError(f"agent '{kind}' cannot be loaded from {path}: {type(error).__name__}: {error}") from error
-    if not (callable(getattr(agent, "run", None)) and callable(getattr(agent, "preflight", None))):
-        raise AgentError(f"agent '{kind}' at {path} has no methods `run` and `preflight`")
-    found: Agent = agent
-    return found
+                agent = CodingAgent(agent, grace=self._grace)
+        except Exception as error:  # a package of others may raise anything
+            raise AgentError(f"agent '{kind}' cannot be loaded from {path}: {type(error).__name__}: {error}") from error
+        if not (callable(getattr(agent, "run", None)) and callable(getattr(agent, "preflight", None))):
+            raise AgentError(f"agent '{kind}' at {path} has no methods `run` and `preflight`")
+        found: Agent = agent
+        return found
 
 
 def _points() -> list[EntryPoint]:

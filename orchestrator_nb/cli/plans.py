@@ -77,7 +77,7 @@ def check(
 ) -> int:
     """Name everything that is wrong in a plan.
 
-    Each fault comes with file, line, task and what to do about it.
+    Each fault comes with file, line, task and what to do about it; what is missing on this machine is a warning.
     """
     from orchestrator_nb.projections.words import count
 
@@ -101,8 +101,11 @@ def _loaded(plan: str, topology: bool) -> LoadedPlan:
     """The plan with its faults. Raises `OrchestratorError` if there is no such plan."""
     from orchestrator_nb.agents.registry import Registry
     from orchestrator_nb.planning.sources import plan_from
+    from orchestrator_nb.runtime.preflight import warned
 
-    return plan_from(plan, topology=topology, agents=Registry())
+    registry = Registry()
+    loaded = plan_from(plan, topology=topology, agents=registry)
+    return loaded if loaded.errors else warned(loaded, registry)
 
 
 def schema(

@@ -25,7 +25,8 @@ def check(plan: Plan, topology: bool = False, agents: Collection[str] | None = N
     Args:
         plan: Any plan; its models are valid, all else may be wrong.
         topology: Whether S0 1.2's rule applies, as to planners' plans: a task depends on earlier tasks only.
-        agents: Names of the agents that there are; None leaves open which those are.
+        agents: Names of the agents that there are; None leaves open which those are. If it has a method
+            ``fault_of(kind, task, work)``, as the registry of agents has, that says what an agent finds wrong.
     """
     index = {task.id: position for position, task in enumerate(plan.tasks)}
     ids = Names(index)
@@ -38,6 +39,7 @@ def check(plan: Plan, topology: bool = False, agents: Collection[str] | None = N
         phases=Names({phase.id for phase in plan.phases}),
         agents=None if agents is None else Names(agents),
         values=text is None or "$" in text,
+        fault_of=getattr(agents, "fault_of", None),
     )
     dependencies = list(_dependencies(plan, index, ids, topology))
     faults = [

@@ -203,6 +203,13 @@ class Agent(Protocol):
         """What would keep the work from starting (a missing binary, an unknown function), or None. No side effect."""
 
 
+class Checking(Protocol):
+    """What an agent may have beside `Agent`'s methods: a say when a plan is checked."""
+
+    def fault_of(self, task: Task, work: Work) -> str | None:
+        """What is wrong with this work of the task (itself, or its fallback) on any machine, or None. Asks nobody."""
+
+
 class Finishing(Protocol):
     """What an agent may have beside `Agent`'s methods: a say in what follows its work."""
 

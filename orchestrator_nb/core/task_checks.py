@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import PurePosixPath
@@ -48,6 +48,8 @@ class Surroundings:
     agents: Names | None
     #: Whether values may be put into any of the plan's texts: there is a ``$`` somewhere.
     values: bool = True
+    #: What agents themselves say of their work, by their kind (`core.ports.Checking`).
+    fault_of: Callable[[str, Task, Work], str | None] | None = None
 
 
 @dataclass(slots=True)
@@ -134,6 +136,8 @@ class TaskCheck:
         elif self.around.agents is not None and agent not in self.around.agents and ":" not in agent:
             unknown = f"agent '{agent}' is not in this version" if agent in _LATER else f"unknown agent '{agent}'"
             self.error(unknown, *at, "agent", remedy="" if agent in _LATER else self.around.agents.hint(agent))
+        elif self.around.fault_of is not None and (fault := self.around.fault_of(agent, self.task, work)):
+            self.error(fault, *at, "parameters" if work.parameters else "agent")
 
     def check_command(self, command: str | tuple[str, ...], at: Path) -> None:
         """It is not empty, and a shell's string holds none of our values."""

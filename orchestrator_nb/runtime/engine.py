@@ -173,7 +173,7 @@ class Engine:
         assert self.state.plan is not None
         supervisor = Supervisor(self.state.session, log_cap=self.settings.log_cap)
         context = self.context()
-        registry = Registry()
+        registry = Registry(grace=self.settings.grace)
         executor = LocalExecutor(registry.get, supervisor, self._note, self.settings, keeper=self.keeper)
         limits = Limits(max_parallel=jobs or self.state.plan.limits.max_parallel or self.settings.max_parallel)
         memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

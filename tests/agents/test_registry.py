@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from orchestrator_nb.agents.coding.agent import CodingAgent
 from orchestrator_nb.agents.none import NoAgent
 from orchestrator_nb.agents.registry import BUILT_IN, Registry
 from orchestrator_nb.agents.simulated import SimulatedAgent
+from orchestrator_nb.core.models import Task
 from orchestrator_nb.errors import AgentError, UnknownAgent
 from tests.agents.lab import Lab
 
@@ -134,3 +136,20 @@ def test_a_task_without_work_cannot_run(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     assert "task 'T-01' has no work: give it a `command`" in (lab.preflight() or "")
     assert lab.fail().kind == "preflight"
+
+
+def test_a_coding_agent_gets_the_runs_grace() -> None:
+    agent: Any = Registry(grace=2.5).get("claude")
+    assert agent.grace == 2.5
+
+
+def test_what_an_agent_finds_wrong_is_asked_without_loading_what_is_only_named() -> None:
+    task = Task.model_validate({"id": "a", "agent": "gemini", "prompt": "x", "parameters": {"budget": 1}})
+    registry = Registry()
+    assert "cannot honour `budget`" in (registry.fault_of("gemini", task, task) or "")
+    assert registry.fault_of("claude", task, task) is None
+    for kind in ("shell", "nobody", "tests.agents.coding.puppet:Puppet"):
+        assert registry.fault_of(kind, task, task) is None
+    registry.get("tests.agents.coding.puppet:Puppet")
+    other = task.model_copy(update={"parameters": {"nothing": 1}})
+    assert "unknown" in (registry.fault_of("tests.agents.coding.puppet:Puppet", other, other) or "")

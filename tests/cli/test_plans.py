@@ -56,6 +56,59 @@ def test_check_of_a_good_plan_and_the_topology_rule(call: Call, tmp_path: Path) 
     assert "Invalid Topology: Task a depends on future task b" in told.out
 
 
+def test_check_holds_options_against_what_each_coding_agent_can_do(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is installed here: what is wrong on any machine is said all the same."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    prompt = {"prompt": "Do it."}
+    tasks = [
+        {"id": "a", "agent": "gemini", **prompt, "parameters": {"budget": 1}},
+        {"id": "b", "agent": "codex", **prompt, "parameters": {"turn_limit": 3}},
+        {"id": "c", "agent": "claude", **prompt, "parameters": {"levl": "read"}},
+        {"id": "d", "agent": "claude", **prompt, "parameters": {"level": "read"}, "outputs": ["x"]},
+        {"id": "e", "agent": "claude", **prompt, "parameters": {"level": "full", "sandbox": "none"}},
+        {"id": "f", "command": ["true"], "fallback": {"agent": "gemini", **prompt, "parameters": {"schema": {}}}},
+        {"id": "g", "agent": "claude", **prompt, "parameters": {"budget": 2, "turn_limit": 3, "schema": {}}},
+    ]
+    plan = write_plan(tmp_path / "plan.json", title="x", tasks=tasks)
+    told = call("check", plan)
+    assert told.code == 2
+    for words in (
+        "task 'a': gemini cannot honour `budget` (these can: claude)",
+        "task 'b': codex cannot honour `turn_limit` (these can: claude, gemini)",
+        "task 'c': parameter 'levl' of a claude task is unknown; did you mean 'level'?",
+        "task 'd': level `read` cannot write x: say `level: edit`",
+        "task 'e': level `full` of claude is for a sandbox only",
+        "task 'f': gemini cannot honour `schema`",
+    ):
+        assert words in told.out
+    assert "task 'g'" not in told.out
+    assert "6 errors" in told.out
+    faults = json.loads(call("check", plan, "--json").out)["faults"]
+    assert [fault["path"][2:] for fault in faults][:1] == [["parameters"]]
+    assert "gemini cannot honour `budget`" in call("run", plan).err
+
+
+def test_check_warns_of_what_this_machine_lacks(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    tasks = [
+        {"id": "a", "agent": "gemini", "prompt": "Do it."},
+        {"id": "b", "command": ["nosuchprogram"]},
+        {"id": "c", "agent": "no.such.module:Agent", "prompt": "x"},
+    ]
+    plan = write_plan(tmp_path / "plan.json", title="x", tasks=tasks)
+    told = call("check", plan)
+    assert told.code == 0
+    assert "warning: task 'a': could not start on this machine: " in told.out
+    assert "warning: task 'b': could not start on this machine: " in told.out
+    assert "task 'c'" not in told.out
+    assert told.out.endswith(f"good: {plan} (3 tasks, 2 warnings)\n")
+    refused = call("run", plan)
+    assert refused.code == 2
+    assert "task 'a': " in refused.err
+
+
 def test_init_writes_a_plan_that_works_and_its_schema(call: Call, tmp_path: Path) -> None:
     home = tmp_path / "new" / "home"
     assert call("init", home).code == 0

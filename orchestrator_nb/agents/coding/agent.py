@@ -16,8 +16,9 @@ from orchestrator_nb.agents.coding.cli import CodingCli
 from orchestrator_nb.agents.coding.homes import PrivateHome, loan_of
 from orchestrator_nb.agents.coding.integrating import checked_command, fall_short, integrate
 from orchestrator_nb.agents.coding.options import options_of
-from orchestrator_nb.agents.coding.preparing import Preparation, check_task, preflight_environment
+from orchestrator_nb.agents.coding.preparing import Preparation, check_options, check_task, preflight_environment
 from orchestrator_nb.agents.coding.working import Workplace
+from orchestrator_nb.core.models import Task, Work
 from orchestrator_nb.core.ports import Assignment, Checkpoint, Command, Failure, Outcome, Services, Success
 from orchestrator_nb.errors import AgentError, WorktreeError
 
@@ -36,6 +37,14 @@ class CodingAgent:
 
     def __init__(self, cli: CodingCli, *, grace: float = 10.0, linger: float = 30.0) -> None:
         self.cli, self.grace, self.linger = cli, grace, linger
+
+    def fault_of(self, task: Task, work: Work) -> str | None:
+        """What is wrong with the options of a task on any machine, or None (`core.ports.Checking`)."""
+        try:
+            check_options(self.cli, task, work, starting=False)
+        except AgentError as error:
+            return str(error)
+        return None
 
     def preflight(self, assignment: Assignment) -> str | None:
         """What would keep the task from starting, or None: program, version, login, options, sandbox."""

@@ -60,6 +60,11 @@ class Options(BaseModel):
         return None if self.sandbox == "auto" else Containment(self.sandbox)
 
     @property
+    def contained(self) -> bool:
+        """Whether there is to be a sandbox around it."""
+        return self.sandbox != "none"
+
+    @property
     def allowed(self) -> tuple[str, ...]:
         """The levels and directories that may be granted unasked."""
         return () if isinstance(self.recovery, str) else self.recovery

@@ -20,6 +20,7 @@ from orchestrator_nb.agents.coding.recovery import Ground, Widening
 from orchestrator_nb.agents.coding.working import Workplace
 from orchestrator_nb.agents.human import fault_of_schema
 from orchestrator_nb.agents.shell import fault_of_program
+from orchestrator_nb.core.models import Task, Work
 from orchestrator_nb.core.ports import Assignment, Command
 from orchestrator_nb.errors import AgentError, CapabilityError
 from orchestrator_nb.storage.files import Root
@@ -53,6 +54,32 @@ class Checked:
         return self.options.level != "read" or self.sandbox.level is Containment.LANDLOCK
 
 
+def check_options(cli: CodingCli, task: Task, work: Work, *, starting: bool) -> Options:
+    """The options of a task, if they make sense: what is wrong here is wrong on any machine.
+
+    Args:
+        cli: The coding agent.
+        task: The task.
+        work: What is to be done: the task itself, or its fallback.
+        starting: Whether all values are known now.
+
+    Raises:
+        AgentError: They do not: the message says why, and what to do.
+        CapabilityError: This program cannot honour one.
+    """
+    if not (work.prompt or "").strip():
+        raise AgentError(f"a {cli.name} task needs a `prompt`: say what it is to do")
+    options = options_of(work.parameters, cli.name, starting=starting)
+    if options.level == "read" and task.outputs:
+        raise AgentError(f"level `read` cannot write {', '.join(task.outputs)}: say `level: edit`")
+    if options.answer_schema is not None and (fault := fault_of_schema(options.answer_schema)):
+        raise AgentError(fault)
+    if not (options.network or options.contained or cli.capabilities.network):
+        raise CapabilityError(f"{cli.name} can be kept from the network by a sandbox only: leave out `sandbox: none`")
+    capabilities.check(cli, _request(options, "/", "/", "/"))
+    return options
+
+
 def check_task(cli: CodingCli, assignment: Assignment, environment: Mapping[str, str], *, starting: bool) -> Checked:
     """Whether the task can be started. It changes nothing; programs are asked for their versions.
 
@@ -66,10 +93,7 @@ def check_task(cli: CodingCli, assignment: Assignment, environment: Mapping[str,
         AgentError: It cannot: the message says why, and what to do.
         CapabilityError: This program cannot honour an option.
     """
-    work, task = assignment.work, assignment.task
-    if not (work.prompt or "").strip():
-        raise AgentError(f"a {cli.name} task needs a `prompt`: say what it is to do")
-    options = options_of(work.parameters, cli.name, starting=starting)
+    options = check_options(cli, assignment.task, assignment.work, starting=starting)
     path = environment.get("PATH", os.defpath)
     if fault := fault_of_program(cli.program, Path(assignment.run.cwd), path):
         raise AgentError(fault)
@@ -79,21 +103,11 @@ def check_task(cli: CodingCli, assignment: Assignment, environment: Mapping[str,
         raise AgentError(fault)
     loan_of(cli, options.login, environment)
     environment_for(environment, {}, Loan({}, {}), options.env)
-    if options.level == "read" and task.outputs:
-        raise AgentError(f"level `read` cannot write {', '.join(task.outputs)}: say `level: edit`")
-    if options.answer_schema is not None and (fault := fault_of_schema(options.answer_schema)):
-        raise AgentError(fault)
     for directory in options.granted(Path(assignment.run.base)):
         if not directory.is_dir():
             raise AgentError(f"`directories` names {directory}, which is no directory")
         check_grants(Policy(home=directory, tmp=directory))
-    sandbox = find_sandbox(options.containment)
-    checked = Checked(options, sandbox)
-    if not options.network and not checked.contained and not cli.capabilities.network:
-        raise CapabilityError(f"{cli.name} can be kept from the network by a sandbox only: leave out `sandbox: none`")
-    here = str(assignment.run.directory)
-    capabilities.check(cli, _request(checked, here, here, here), task.id)
-    return checked
+    return Checked(options, find_sandbox(options.containment))
 
 
 def preflight_environment(assignment: Assignment) -> dict[str, str]:
@@ -102,9 +116,8 @@ def preflight_environment(assignment: Assignment) -> dict[str, str]:
 
 
 def _request(
-    checked: Checked, cwd: str, home: str, tmp: str, level: Level | None = None, directories: tuple[str, ...] = ()
+    options: Options, cwd: str, home: str, tmp: str, level: Level | None = None, directories: tuple[str, ...] = ()
 ) -> Request:
-    options = checked.options
     return Request(
         cwd=cwd,
         home=home,
@@ -115,7 +128,7 @@ def _request(
         turn_limit=options.turn_limit,
         budget=options.budget,
         schema=options.answer_schema,
-        contained=checked.contained,
+        contained=options.contained,
         network=options.network,
         base_url=options.base_url,
     )
@@ -207,7 +220,7 @@ class Preparation:
             wanted += inputs
         outside = dict.fromkeys(str(path) for path in wanted if not path.is_relative_to(self.workplace.cwd))
         request = _request(
-            self.checked,
+            self.checked.options,
             str(self.workplace.cwd),
             str(self.home.home),
             str(self.home.tmp),

@@ -31,6 +31,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     #: ``PYTHON [-P] FILE ARGUMENT...`` and ``PYTHON [-P] -m MODULE ARGUMENT...`` with the running interpreter.
     #: None: it is executed as any program.
     preload: tuple[str, ...] | None = None
+    #: Values that are taken out of its output before any of it is written, of at least 8 bytes each.
+    secrets: tuple[str, ...] = ()
 
 
 class Exit(msgspec.Struct, frozen=True):

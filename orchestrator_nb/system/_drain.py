@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
+
+from orchestrator_nb.system._redacting import Redacting
 
 #: Size of a pipe, and of that of a talkative command; what is read from that at once; what is kept of the end of a log
 #: that has reached its cap. Bytes.
@@ -24,9 +27,10 @@ class Drain:
 
     The tail is kept in memory, and written when the command has ended, after a line that says how much is missing. A
     log that cannot be written (disk full) counts as one that has reached its cap: a command never waits for its log.
+    Secrets are taken out before anything is written.
     """
 
-    def __init__(self, path: bytes, cap: int) -> None:
+    def __init__(self, path: bytes, cap: int, secrets: Sequence[bytes] = ()) -> None:
         self.log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         os.fchmod(self.log, 0o600)
         #: Where this output begins in the log.
@@ -35,6 +39,7 @@ class Drain:
         os.set_blocking(self.pipe, False)
         self.room = cap
         self.tail = bytearray()
+        self.redacting = Redacting(secrets) if secrets else None
         self.buffer: memoryview | None = None
         #: Bytes that are not in the log, and the error of the log, if it could not be written.
         self.lost = self.error = 0
@@ -46,6 +51,11 @@ class Drain:
         except BlockingIOError:
             return 0
         size = len(data)
+        self.keep(self.redacting.feed(data) if self.redacting else data)
+        return size
+
+    def keep(self, data: memoryview | bytes) -> None:
+        """Put this into the log, or what is too much for it into the tail."""
         if self.room:
             data = data[self.write(data[: self.room]) :]
         if data:
@@ -53,7 +63,6 @@ class Drain:
             self.tail += data
             if len(self.tail) > 2 * TAIL:
                 del self.tail[:-TAIL]
-        return size
 
     def read(self) -> memoryview | bytes:
         """Read from the pipe: with one large buffer from a large pipe, once the command fills a small one."""
@@ -86,6 +95,8 @@ class Drain:
         for _ in range(2 * LARGE_PIPE // PIPE):
             if not self.pump():
                 break
+        if self.redacting:
+            self.keep(self.redacting.end())
         tail = bytes(self.tail[-TAIL:])
         self.lost -= len(tail)
         if self.lost:

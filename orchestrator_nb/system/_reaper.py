@@ -19,6 +19,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from itertools import islice
 
 from orchestrator_nb.system._cgroup import Cgroup, write
 from orchestrator_nb.system._drain import CHUNK, Drain
@@ -48,11 +49,12 @@ class Task:
 
     def __init__(self, reaper: Reaper, fields: list[bytes]) -> None:
         self.reaper = reaper
-        self.cwd, self.log, self.error_log, self.stdin, cores, memory, argc = fields[:7]
+        self.cwd, self.log, self.error_log, self.stdin, cores, memory, secrets, argc = fields[:8]
         self.cores = [int(core) for core in cores.split()]
         self.memory = int(memory)
-        self.argv = fields[7 : 7 + int(argc)]
-        self.env = dict(item.split(b"=", 1) for item in fields[7 + int(argc) :])
+        rest = iter(fields[8:])
+        self.secrets, self.argv = list(islice(rest, int(secrets))), list(islice(rest, int(argc)))
+        self.env = dict(item.split(b"=", 1) for item in rest)
         self.drains: dict[int, Drain] = {}
         #: Its own cgroup, where the kernel limits its memory.
         self.group = ""
@@ -109,7 +111,7 @@ class Task:
 
     def open_log(self, path: bytes) -> Drain:
         """Take output into this log; a record of an earlier command there is void."""
-        drain = Drain(path, self.reaper.log_cap)
+        drain = Drain(path, self.reaper.log_cap, self.secrets)
         self.drains[drain.pipe] = drain
         remove(path + b".exit")
         return drain

@@ -147,11 +147,14 @@ class Supervisor:
         texts = [str(command.cwd), str(command.log), str(command.error_log or ""), str(command.stdin_file or "")]
         environment = [f"{name}={value}" for name, value in command.env.items()]
         cores = " ".join(map(str, self._choose_cores(command.cpus)))
+        secrets = [secret for secret in command.secrets if "\0" not in secret]  # it could be in no variable
         fields = [
             *texts,
             cores,
             str(command.memory or 0),
+            str(len(secrets)),
             str(len(command.argv)),
+            *secrets,
             *command.argv,
             *environment,
         ]

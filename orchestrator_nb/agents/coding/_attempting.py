@@ -21,7 +21,7 @@ from orchestrator_nb.agents.coding.cli import control_names
 from orchestrator_nb.agents.coding.disputes import Dispute, lead_for
 from orchestrator_nb.agents.coding.following import Ending, Follower
 from orchestrator_nb.agents.coding.judging import Judge, Summary
-from orchestrator_nb.agents.coding.preparing import ERROR_LOG, LOG, Preparation
+from orchestrator_nb.agents.coding.preparing import ERROR_LOG, Preparation
 from orchestrator_nb.agents.coding.recovery import Widening
 from orchestrator_nb.agents.coding.redaction import Redactor
 from orchestrator_nb.agents.coding.reporting import Reports, work_of
@@ -120,8 +120,6 @@ class Attempt:
     async def _begin(self) -> str | None:
         """Make the place; return the session to go on with, if there is one and the place is as it was."""
         memory, work = self.memory, work_hash(self.assignment.work)
-        if memory.open and memory.attempt:  # a crash may have left it as it was
-            await asyncio.to_thread(self._redact, self.prepared.directory.parent / str(memory.attempt))
         goes_on = memory.session if memory.open and memory.work == work and memory.attempt else None
         own, there = self.prepared.checked.own_place, await asyncio.to_thread(Path(memory.place).is_dir)
         goes_on = goes_on if self.cli.capabilities.resume and there else None
@@ -179,7 +177,7 @@ class Attempt:
         command = await asyncio.to_thread(self.prepared.command, self.widening, resume, lead)
         begin = await asyncio.to_thread(_size, self.prepared.directory / ERROR_LOG)
         self.unseen = []
-        process = await self.services.spawn(command)
+        process = await self.services.spawn(msgspec.structs.replace(command, secrets=self.redactor.secrets))
         watch = Watch(self.options.stall, self.options.tool_stall, self.linger, time.monotonic())
         judge = Judge(self.cli, resumed=bool(resume), before=self.memory.totals)
         error_log = self.prepared.directory / ERROR_LOG
@@ -247,14 +245,9 @@ class Attempt:
     # -- after ---------------------------------------------------------------------------------------------------------
 
     def _tidy(self, guard: ControlGuard) -> tuple[ControlChange, ...]:
-        """What has to be done whatever the end: its locks go, its login is taken back, its logs hold no secret."""
-        self._redact(self.prepared.directory)
+        """What has to be done whatever the end: its login is taken back, its locks go."""
         self.warnings += self.prepared.home.write_back(self.prepared.loan)
         return guard.end()
-
-    def _redact(self, directory: Path) -> None:
-        for name in (LOG, ERROR_LOG):
-            self.redactor.file(directory / name)
 
     def _end(self, guard: ControlGuard) -> Harvest:
         """Tidy up, and keep its work. Blocking."""

@@ -17,6 +17,7 @@ from orchestrator_nb.agents.coding import disputes
 from orchestrator_nb.agents.coding.disputes import Dispute
 from orchestrator_nb.agents.coding.homes import Loan, PrivateHome, environment_for
 from orchestrator_nb.agents.coding.options import Options, options_of
+from orchestrator_nb.agents.coding.redaction import Redactor
 from orchestrator_nb.agents.coding.working import Workplace, session_places, workplace_for
 from orchestrator_nb.agents.exits import last_lines, words_for
 from orchestrator_nb.core.commands import check_argv, check_text
@@ -64,7 +65,8 @@ def checked_command(assignment: Assignment, command: Command, directory: Path | 
         network=options.network,
     )
     environment = environment_for(command.env, assignment.env, Loan({}, {}), options.env)
-    inside = msgspec.structs.replace(command, cwd=_inside(place, top), env=environment)
+    secrets = Redactor(command.env[name] for name in options.env).secrets
+    inside = msgspec.structs.replace(command, cwd=_inside(place, top), env=environment, secrets=secrets)
     return contain_command(box.means, policy, inside)
 
 

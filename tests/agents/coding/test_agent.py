@@ -146,6 +146,13 @@ def test_row_H5_granted_secrets_are_in_no_log(lab: Lab) -> None:
     assert "key-of-the-puppet" not in repr(lab.events)
 
 
+def test_row_H5_a_secret_that_a_check_prints_is_told_to_nobody(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAMED", "granted-value")
+    failure = fail(lab, checks=['echo "it is $NAMED"; false'], parameters={"env": ["NAMED"]})
+    assert "it is [redacted]" in failure.error
+    assert lab.read("attempts/T-01/1/check-1.log") == b"it is [redacted]\n"
+
+
 def test_row_B14_ten_megabytes_of_prompt_by_standard_input(lab: Lab) -> None:
     prompt = f"{steps(('report',))}\n{'x' * 10_000_000}"
     lab.registry.get("puppet")

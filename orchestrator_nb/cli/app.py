@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 from orchestrator_nb.cli import (
     batch,
     drawing,
+    importing,
     inspecting,
     logs,
     options,
@@ -61,6 +63,7 @@ COMMANDS = (
     (_ACT, verbs.retry, TELLING),
     (_ACT, verbs.approve, TELLING),
     (_ACT, verbs.reject, TELLING),
+    (_ACT, importing.import_, TELLING),
     (_PLANS, plans.init, (0, 2, 5)),
     (_PLANS, plans.check, (0, 2)),
     (_PLANS, plans.schema, (0, 5)),
@@ -70,12 +73,17 @@ COMMANDS = (
 )
 
 
+def name_of(command: Callable[..., Any]) -> str:
+    """How a command is called: as its function, which may have to avoid a word of Python."""
+    return command.__name__.rstrip("_")
+
+
 class _Commands(TyperGroup):
     """The commands in their groups, the exit codes, and what is said about a word that is no command."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for panel in dict.fromkeys(panel for panel, _, _ in COMMANDS):
-            names = [function.__name__ for group, function, _ in COMMANDS if group == panel]
+            names = [name_of(function) for group, function, _ in COMMANDS if group == panel]
             with formatter.section(panel):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(60)) for name in names])
 
@@ -106,7 +114,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for _, _function, _codes in COMMANDS:
-    app.command(epilog=described(_codes))(_function)
+    app.command(name_of(_function), epilog=described(_codes))(_function)
 
 
 def _say_version(wanted: bool) -> None:

@@ -89,6 +89,7 @@ def task_facts(plan: Plan, task: TaskState) -> dict[str, Any]:
         "exit_code": task.exit_code,
         "blocked_by": task.blocked_by or None,
         "reused_from": task.reused_from or None,
+        "imported": task.imported or None,
         "dependencies": list(spec.upstream),
     }
 

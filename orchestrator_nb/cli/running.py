@@ -24,6 +24,10 @@ def run(  # noqa: PLR0913 - options of a command
     jobs: options.Jobs = None,
     output: options.Output = None,
     dry_run: DryRun = False,
+    by_hand: Annotated[
+        bool,
+        typer.Option("--by-hand", help="Start nothing: make a session with its agent_tasks/, to be worked on by hand."),
+    ] = False,
     transcript: options.Transcript = False,
     progress: options.Progress = True,
     quiet: options.Quiet = False,
@@ -38,6 +42,8 @@ def run(  # noqa: PLR0913 - options of a command
         from orchestrator_nb.cli.preview import preview
 
         return preview(plan, values, as_json=as_json)
+    if by_hand:
+        return _prepare(plan, values, as_json=as_json)
     from orchestrator_nb.cli.following import Subject, follow_run
     from orchestrator_nb.cli.reporters import reporter_for
     from orchestrator_nb.runtime.orchestrator import Orchestrator
@@ -45,6 +51,20 @@ def run(  # noqa: PLR0913 - options of a command
     reporter = reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
     started = Orchestrator(options.settings()).run(plan, values, jobs=jobs, output=output)
     return follow_run(started, Subject.of_run(started, output), reporter)
+
+
+def _prepare(plan: str, values: dict[str, Any], *, as_json: bool) -> int:
+    from orchestrator_nb.runtime.orchestrator import Orchestrator
+
+    session = Orchestrator(options.settings()).prepare(plan, values)
+    tasks = session.path / "agent_tasks"
+    if as_json:
+        say_json({"session": session.id, "path": str(session.path), "agent_tasks": str(tasks)})
+        return 0
+    say(f"Session {session.id}: nothing was started. What is to be done is in {tasks}.")
+    say(f"Take results in: orchestrate import agent-01-result.md --session {session.id}")
+    say(f"Run the rest:    orchestrate resume {session.id}")
+    return 0
 
 
 def resume(  # noqa: PLR0913 - options of a command

@@ -57,6 +57,7 @@ def _story(session: Session, task: TaskState, facts: dict[str, object]) -> list[
         "Error": task.error,
         "Blocked by": task.blocked_by,
         "Taken from": task.reused_from,
+        "Imported": f"by {task.imported}" if task.imported else "",
         **_agent_rows(session, task),
         "Log": str(facts["log"] or ""),
         "Result": str(facts["result"] or ""),

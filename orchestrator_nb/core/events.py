@@ -185,6 +185,8 @@ class TaskCompleted(Event, frozen=True, tag="task_completed"):
     #: Session whose result was taken over, by an equal fingerprint, instead of running the task (fork).
     reused_from: str = ""
     fingerprint: str = ""
+    #: Who took the result in, and from which file, where it was made outside: ``somebody@host from /path``.
+    imported: str = ""
 
 
 class TaskFailed(Event, frozen=True, tag="task_failed"):

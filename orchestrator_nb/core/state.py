@@ -249,6 +249,8 @@ class State:
         if event.reused_from:
             task.reused_from = event.reused_from
             task.fingerprint = event.fingerprint
+        if event.imported:
+            task.imported = event.imported
         if task.error:
             task.error = task.error_kind = ""
         self._move(task, target)
@@ -398,7 +400,7 @@ class State:
         task.result, task.format, task.outputs = None, "", ()
         task.commits, task.work = (), None
         task.exit_code, task.transient = None, False
-        task.checkpoint = task.reused_from = ""
+        task.checkpoint = task.reused_from = task.imported = ""
 
     def _recount(self, task: TaskState) -> None:
         task.unmet = task.successes = 0

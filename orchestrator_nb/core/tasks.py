@@ -143,6 +143,8 @@ class TaskState(msgspec.Struct, gc=False):
     work: e.AgentWork | None = None
     #: The session whose result was taken over.
     reused_from: str = ""
+    #: Who took its result in from outside, and from which file.
+    imported: str = ""
     fingerprint: str = ""
     #: Progress that the attempt told; of a skipped or cancelled task the reason.
     message: str = ""

@@ -155,6 +155,7 @@ def _task_started(event: e.TaskStarted, at: float, log: ExecutionLog) -> Entry:
 
 def _task_completed(event: e.TaskCompleted, at: float, log: ExecutionLog) -> Entry:
     origin = f"- Taken over from session {code(event.reused_from)}\n" if event.reused_from else ""
+    origin += f"- Imported by {inline(event.imported)}\n" if event.imported else ""
     saved = "- Output saved\n" if has_result(event) else ""
     left = agent_words.left(event)
     work = f"- {left[:1].upper()}{left[1:]}{_hashes(event.commits)}\n" if left else ""

@@ -283,6 +283,8 @@ def _progress(task: TaskState) -> tuple[str, ...]:
 def _ended(task: TaskState) -> str:
     if task.reused_from:
         return f"'{task.id}' is completed: its result was taken over from session {task.reused_from}."
+    if task.imported:
+        return f"'{task.id}' is completed: its result was imported by {one_line(task.imported)}."
     took = f" after {duration(task.duration)}" if task.duration is not None else ""
     when = f" at {_moment(task.ended_at)}{took}" if task.ended_at is not None else ""
     verb = "was" if task.status in (TaskStatus.SKIPPED, TaskStatus.CANCELLED) else ""

@@ -79,6 +79,8 @@ def _agent_told(event: Any, state: State) -> list[str]:
 def _task_completed(event: e.TaskCompleted, state: State) -> str:
     if event.reused_from:
         return f"{event.task} taken over from session {event.reused_from}"
+    if event.imported:
+        return f"{event.task} completed: imported by {one_line(event.imported)}"
     left = agent_words.left(event)
     return f"{event.task} completed in {duration(event.duration)}{f': {left}' if left else ''}"
 

@@ -128,7 +128,11 @@ def usual_durations(state: State, plan: Plan) -> dict[str, float]:
     """The middle duration of completed tasks in seconds, by kind of agent. Linear in the plan."""
     durations: dict[str, list[float]] = {}
     for task in state.by_index:
-        if task.status is TaskStatus.COMPLETED and task.duration is not None and not task.reused_from:
+        if (
+            task.status is TaskStatus.COMPLETED
+            and task.duration is not None
+            and not (task.reused_from or task.imported)
+        ):
             durations.setdefault(plan.tasks[task.index].kind, []).append(task.duration)
     return {kind: median(values) for kind, values in durations.items()}
 

@@ -76,6 +76,21 @@ class Orchestrator:
             preflight(engine.state, engine.context(), Registry())
         return self._go(engine, jobs, output, [str(fault).replace("warning: ", "", 1) for fault in loaded.warnings])
 
+    def prepare(self, plan: Any, params: Mapping[str, Any] | None = None, *, cwd: str | Path | None = None) -> Session:
+        """Make a new session of `plan` and start nothing: to work on its `agent_tasks/` by hand.
+
+        `Session.import_results` takes results in, `resume` runs the rest. Arguments and what is raised are as for
+        `run`, but for what a task needs on this machine, which is not asked.
+        """
+        loaded = self._checked(plan)
+        here = Path(cwd or Path.cwd()).resolve()
+        values = resolve_params(loaded.require(), params or {}, base=loaded.base, cwd=here)
+        engine = self._begin(loaded.functions)
+        with _discarded_on_error(engine):
+            engine.accept(loaded.require(), values, base=loaded.base, cwd=here, source=loaded.source)
+        engine.release()
+        return Session.open(engine.directory.path, self.settings)
+
     def resume(
         self,
         session: str | Path | None = None,

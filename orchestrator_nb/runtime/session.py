@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,27 @@ class Session(Explorable):
         if displays.in_ipython():
             displays.front_end().started(run)
         return run
+
+    def import_results(
+        self, files: Sequence[str | Path], *, task: str = "", outputs: str | Path | None = None
+    ) -> list[str]:
+        """Take in results that were made outside, by hand or by any program; returns the ids of their tasks.
+
+        Args:
+            files: Result files; the name of each says whose it is: `agent-02-result.md`, `T-01.md`, `T-01-result.json`.
+            task: The task of the one file, whatever that is called.
+            outputs: Directory of the declared outputs; that of the file when left out.
+
+        Raises:
+            CommandRefused: Some are refused (the others are taken), or a file belongs to no task, or the session runs.
+        """
+        from orchestrator_nb.runtime.importing import take_in
+
+        place = Path(outputs) if outputs is not None else None
+        imported = take_in(self, [Path(file) for file in files], task=task, outputs=place, by=who())
+        if refused := [f"{one.file}: {one.refused}" for one in imported if one.refused]:
+            raise CommandRefused("\n".join(refused))
+        return [one.task for one in imported]
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

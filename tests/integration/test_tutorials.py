@@ -13,6 +13,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.tools import need
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TUTORIALS = [
     "01-first-run",
@@ -22,6 +24,7 @@ TUTORIALS = [
     "05-reading-results",
     "06-parameter-sweep",
     "07-reproduced-report",
+    "08-coding-agents",
 ]
 
 
@@ -168,6 +171,26 @@ def test_a_parameter_sweep(execute: Callable[[str], Executed]) -> None:
     attempts = [line.split()[1:] for line in failures.splitlines() if line.startswith(("bridge ", "harbour ", "park "))]
     assert attempts == [["1"] * 5] * 3
     assert done.outputs("table")[-1].data["text/plain"] == "['park/03-days.ipynb', 'bridge/05-days.ipynb']"
+
+
+def test_coding_agents(execute: Callable[[str], Executed], folder: Path) -> None:
+    need("bwrap", "git")
+    done = execute("08-coding-agents")
+    assert "3 of 3 tasks ended (3 completed)" in done.text("run")
+    told = done.text("done")
+    assert "'sum-up': 'Both are there.'" in told
+    assert "One test, which passes." in told
+    assert "Counts words." in told
+    assert "your own files: ['words.py'] \n" in told
+    assert "The run waits for a person: 'note'" in done.text("refused")
+    assert "for one attempt" in done.text("asked")
+    assert "written: False" in done.text("asked")
+    assert done.outputs("granted")[-1].data["text/plain"] == "('completed', 'Noted.\\n')"
+    assert "| gemini |" in done.outputs("table")[0].data["text/markdown"]
+    assert "gemini cannot honour `budget` (these can: claude)" in done.text("mistake")
+    assert done.text("hand").startswith("# Agent-01: review")
+    assert "its result was imported by" in done.text("import")
+    assert "The review says: Short and good." in done.text("import")
 
 
 def test_there_is_a_test_for_every_tutorial() -> None:

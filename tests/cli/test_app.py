@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_nb.cli.app import COMMANDS
+from orchestrator_nb.cli.app import COMMANDS, name_of
 from orchestrator_nb.cli.codes import EXIT_CODES, OF_STATUS, RUNNING, code_of
 from orchestrator_nb.errors import CommandRefused, PlanError, SessionLocked, StorageError
 from tests.cli.conftest import Call
@@ -23,16 +23,16 @@ def test_help_names_every_command_and_exit_code(call: Call) -> None:
     told = call("--help")
     assert told.code == 0
     for _, function, _ in COMMANDS:
-        assert f"  {function.__name__} " in told.out
+        assert f"  {name_of(function)} " in told.out
     for code, (meaning, _) in EXIT_CODES.items():
         assert f"{code} " in told.out
         assert meaning in told.out
 
 
-@pytest.mark.parametrize("command", [function.__name__ for _, function, _ in COMMANDS])
+@pytest.mark.parametrize("command", [name_of(function) for _, function, _ in COMMANDS])
 def test_every_command_documents_itself_and_its_exit_codes(call: Call, command: str) -> None:
     told = call(command, "--help")
-    codes = next(codes for _, function, codes in COMMANDS if function.__name__ == command)
+    codes = next(codes for _, function, codes in COMMANDS if name_of(function) == command)
     flat = " ".join(told.out.split())
     assert told.code == 0
     assert all(f"{code} {EXIT_CODES[code][0]}" in flat for code in codes)

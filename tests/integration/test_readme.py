@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator_nb.cli.app import COMMANDS
+from orchestrator_nb.cli.app import COMMANDS, name_of
 from orchestrator_nb.cli.codes import EXIT_CODES
 from orchestrator_nb.storage.settings import NAMES
 
@@ -63,7 +63,7 @@ def test_the_first_command_runs_on_real_code(tmp_path: Path) -> None:
         "-m", "orchestrator_nb", *arguments, "target=notebooks", "-o", tmp_path / "out", cwd=ROOT, home=tmp_path
     )
     assert str(tmp_path / "out" / "final_output.md") in said
-    assert "Reviewed notebooks: 2 files" in (tmp_path / "out" / "final_output.md").read_text("utf-8")
+    assert "Reviewed notebooks: 3 files" in (tmp_path / "out" / "final_output.md").read_text("utf-8")
 
 
 def test_the_plan_in_python_works(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_the_plan_in_a_file_works(tmp_path: Path) -> None:
 def test_every_command_exit_code_and_setting_is_listed() -> None:
     commands = section("Command line")
     named = set(re.findall(r"[a-z]+", " ".join(re.findall(r"^\| (`.*?) \|", commands, re.MULTILINE))))
-    assert {function.__name__ for _, function, _ in COMMANDS} <= named
+    assert {name_of(function) for _, function, _ in COMMANDS} <= named
     codes = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", commands, re.MULTILINE) for code in row.split(",")}
     assert codes == set(EXIT_CODES)
     assert set(re.findall(r"`([a-z_]+)`", section("Settings"))) & set(NAMES) >= {

@@ -75,6 +75,8 @@ class Attempt:
         self.widening = Widening()
         #: Refusals by the sandbox that nobody but we can tell.
         self.unseen: list[PermissionDenied] = []
+        #: What its process has.
+        self.ground = prepared.ground(self.widening)
         self.writing: asyncio.Future[None] | None = None
 
     async def carry_out(self) -> Outcome:
@@ -176,7 +178,7 @@ class Attempt:
         """Start the program once, and follow it to its end."""
         command = await asyncio.to_thread(self.prepared.command, self.widening, resume, lead)
         begin = await asyncio.to_thread(_size, self.prepared.directory / ERROR_LOG)
-        self.unseen = []
+        self.unseen, self.ground = [], self.prepared.ground(self.widening)
         process = await self.services.spawn(msgspec.structs.replace(command, secrets=self.redactor.secrets))
         watch = Watch(self.options.stall, self.options.tool_stall, self.linger, time.monotonic())
         judge = Judge(self.cli, resumed=bool(resume), before=self.memory.totals)
@@ -206,7 +208,7 @@ class Attempt:
         self.teller.see(event)
         self.reports.see(event, self._remedy)
         if isinstance(event, CommandRun) and self.prepared.checked.sandbox.level is Containment.BUBBLEWRAP:
-            denial = recovery.unseen(event, self.prepared.ground(self.widening))
+            denial = recovery.unseen(event, self.ground)
             if denial is not None:
                 self.unseen.append(denial)
                 self.reports.see(denial, self._remedy)

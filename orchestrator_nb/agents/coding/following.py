@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from orchestrator_nb.agents.coding.cli import CodingCli
 from orchestrator_nb.agents.coding.judging import Ended, Judge, Summary
@@ -24,8 +25,11 @@ from orchestrator_nb.system.reading import open_regular
 LOOK = 0.25
 #: Bytes of standard error that are read at once, and of its end that a failure is told from.
 _BLOCK, _END = 1 << 18, 16_000
-#: Bytes of output that are read in one go, so that fifty talkative agents do not keep the loop from anything else.
-_SLICE = 1 << 14
+#: Bytes of output that are read in one go: a millisecond or two.
+_SLICE = 1 << 13
+#: Whose turn it is to be read, on each loop: one slice of one agent between two rounds of the loop, so that fifty
+#: talkative agents do not keep it from anything else.
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +117,7 @@ class Follower:
                 if waiting.done():
                     if (chunk := waiting.result()) is None:
                         return words
-                    for begin in range(0, len(chunk), _SLICE):
-                        self._see(self._output.feed(chunk[begin : begin + _SLICE]))
-                        await asyncio.sleep(0)  # others talk as well
+                    await self._take(chunk)
                     waiting = asyncio.ensure_future(_next(chunks))
                 if not self._verdict and (verdict := self._watch.verdict(time.monotonic())):
                     self._verdict, words = verdict, self._watch.words(verdict)
@@ -124,6 +126,14 @@ class Follower:
             waiting.cancel()
             with suppress(asyncio.CancelledError):
                 await waiting
+
+    async def _take(self, chunk: bytes) -> None:
+        """Read a chunk of its output, in turns with the others."""
+        turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        for begin in range(0, len(chunk), _SLICE):
+            async with turn:
+                self._see(self._output.feed(chunk[begin : begin + _SLICE]))
+                await asyncio.sleep(0)
 
     def _see(self, events: Iterable[AgentEvent]) -> None:
         now = time.monotonic()

@@ -20,7 +20,8 @@ _LINE = re.compile(
 _QUOTED = re.compile(r"['\"‘`]([^'\"’`\n]+)['\"’`]")
 _NETWORK = re.compile(r"\b(urlopen|socket|connect|connection|network|curl|resolve)", re.IGNORECASE)
 
-_ANYWHERE = re.compile(_WORDS)
+#: What is in all of `_WORDS`: looked for first, as that takes a tenth of the time.
+_ANYWHERE = ("ead-only file system", "peration not permitted", "ermission denied")
 
 #: How much of an output's beginning and end is searched, in characters.
 _SEARCHED = 50_000
@@ -45,7 +46,7 @@ def refused(output: str, command: str = "", code: int | None = None) -> Refusal 
     """
     if len(output) > 2 * _SEARCHED:
         output = f"{output[:_SEARCHED]}\n{output[-_SEARCHED:]}"
-    if not _ANYWHERE.search(output):
+    if not any(words in output for words in _ANYWHERE):
         return None
     for found in _LINE.finditer(output):
         if found["words"].lower() in command.lower():

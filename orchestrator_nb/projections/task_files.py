@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ def agent_file(state: State, task: TaskState) -> str:
         f"# {agent_label(task.number)}: {inline(spec.label)}\n",
         _facts(spec, rank=state.plan.ranks[task.index]),
         f"## Task\n\n{_work(spec)}",
-        _parameters(state, spec),
+        _values(state, spec),
         _inputs(spec),
         _outputs(spec),
         _dependencies(state, spec),
@@ -106,17 +107,27 @@ def _work(work: Work) -> str:
     return "\n".join(parts) or "Nothing is to be done.\n"
 
 
-def _parameters(state: State, spec: Task) -> str:
-    """The plan's parameters that the task names."""
-    if not state.params:
-        return ""
-    named = spec.model_dump_json()
-    rows = [
-        (code(f"${{params.{name}}}"), code(json.dumps(value, ensure_ascii=False), 500))
-        for name, value in state.params.items()
-        if f"${{params.{name}}}" in named or f"ORCH_PARAM_{name}" in named
-    ]
+def _values(state: State, spec: Task) -> str:
+    """The plan's parameters that the task names, and where what its prompt takes from other tasks will be."""
+    rows: list[tuple[str, str]] = []
+    if state.params:
+        named = spec.model_dump_json()
+        rows += [
+            (code(f"${{params.{name}}}"), code(json.dumps(value, ensure_ascii=False), 500))
+            for name, value in state.params.items()
+            if f"${{params.{name}}}" in named or f"ORCH_PARAM_{name}" in named
+        ]
+    for found in dict.fromkeys(_OF_OTHERS.findall(spec.prompt or "")):
+        reference, kind, name, file = found
+        if kind == "output":
+            rows.append((code(reference), code(f"outputs/{name}/{file}", 500)))
+        elif name in state.tasks:
+            rows.append((code(reference), f"in {code(f'results/agent-{state.tasks[name].number:02d}-result.md')}"))
     return f"## Values\n\n{table(('Name', 'Value'), rows)}" if rows else ""
+
+
+#: What a prompt takes from other tasks: all of it, its kind, the task, and the name of the file or value.
+_OF_OTHERS = re.compile(r"(\$\{(result|value|output)\.([^:}]+)(?::([^}]*))?\})")
 
 
 def _inputs(spec: Task) -> str:

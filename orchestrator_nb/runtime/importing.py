@@ -158,7 +158,12 @@ async def _ended(
     engine: Engine, made: Handmade, spawner: Spawner, assignment: Assignment
 ) -> tuple[e.TaskCompleted, list[e.WarningRaised]]:
     """The end of the attempt, not recorded yet. Raises `CommandRefused` if the result is not taken: it is undone."""
-    executor = LocalExecutor(lambda _: made, spawner, engine.record, engine.settings)  # type: ignore[arg-type]
+
+    def note(event: e.Event) -> None:
+        assert isinstance(event, e.ProcessStarted | e.TaskProgressed)
+        engine.record(event)
+
+    executor = LocalExecutor(lambda _: made, spawner, note, engine.settings)
     execution = await executor.execute(assignment)
     event = completion(assignment, execution)
     if isinstance(event, e.TaskCompleted):

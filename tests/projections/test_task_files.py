@@ -108,6 +108,22 @@ def test_a_task_file_tells_all_that_an_agent_needs() -> None:
     )
 
 
+def test_who_works_by_hand_is_told_where_the_results_of_others_are() -> None:
+    prompt = "Judge ${result.T-01} and ${value.T-01:n} by ${output.a/b:x.json}; ${result.T-01} again."
+    tasks = [
+        {"id": "T-01", "agent": "claude", "prompt": "x"},
+        {"id": "a/b", "agent": "claude", "prompt": "x", "outputs": ["x.json"]},
+        {"id": "T-03", "agent": "claude", "prompt": prompt, "dependencies": ["T-01", "a/b"]},
+    ]
+    history = tell({"tasks": tasks})
+    assert (
+        "## Values\n\n| Name | Value |\n| --- | --- |\n"
+        "| `${result.T-01}` | in `results/agent-01-result.md` |\n"
+        "| `${value.T-01:n}` | in `results/agent-01-result.md` |\n"
+        "| `${output.a/b:x.json}` | `outputs/a/b/x.json` |\n\n"
+    ) in agent_file(history.state, history.state.tasks["T-03"])
+
+
 def test_every_kind_of_work_is_told() -> None:
     works: dict[str, dict[str, Any]] = {
         "sh": {"command": "echo $HOME", "ok_exit_codes": [0, 1]},

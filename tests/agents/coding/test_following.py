@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from orchestrator_nb.agents.coding.claude import Claude
@@ -64,6 +65,51 @@ def test_events_come_while_it_runs_and_are_summed_up(tmp_path: Path) -> None:
     assert ending.verdict == ""
     assert len(listener.events) == 2
     assert listener.ticks
+
+
+class Rounds(Listener):
+    """Counts what comes between two rounds of the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.round = 0
+        self.heard: Counter[int] = Counter()
+
+    def see(self, event: AgentEvent) -> None:
+        super().see(event)
+        self.heard[self.round] += 1
+
+    async def count(self) -> None:
+        while True:
+            self.round += 1
+            await asyncio.sleep(0)
+
+
+def test_talkative_agents_are_read_in_turns(tmp_path: Path) -> None:
+    """However many have talked, no more than a slice of one is read before the loop serves others."""
+    listener, agents, lines = Rounds(), 8, 2_000
+    program = f"""
+for number in range({lines}):
+    put(type="assistant", message={{"content": [{{"type": "text", "text": "word " * 20}}]}})
+"""
+
+    async def one(spawner: Supervisor, number: int) -> None:
+        log = tmp_path / f"log-{number}"
+        command = Command(argv=(sys.executable, "-c", SAYS + program), cwd=tmp_path, env={}, log=log)
+        process = await spawner.spawn(command)
+        await process.wait()  # so that all of it is there
+        clock = Watch(60.0, 60.0, 60.0, time.monotonic())
+        await Follower(Claude(), process, tmp_path / "none", clock, Judge(Claude()), listener).follow(tmp_path, 1.0)
+
+    async def together() -> None:
+        async with Supervisor() as spawner:
+            counting = asyncio.create_task(listener.count())
+            await asyncio.gather(*(one(spawner, number) for number in range(agents)))
+            counting.cancel()
+
+    asyncio.run(asyncio.wait_for(together(), 100))
+    assert len(listener.events) == agents * (lines + 1)
+    assert max(listener.heard.values()) < 100
 
 
 def test_standard_error_is_read_too(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import STATUSES
 from orchestrator_nb.projections.usage import line as usage_line
 from orchestrator_nb.projections.usage import marks
-from orchestrator_nb.projections.words import approve_command, duration, some
+from orchestrator_nb.projections.words import approve_command, duration, origin, some
 
 if TYPE_CHECKING:
     from orchestrator_nb.core.models import Plan
@@ -155,7 +155,7 @@ def _detail(state: State, plan: Plan, task: TaskState) -> tuple[str, str]:
         case TaskStatus.BLOCKED:
             return (f"blocked by {task.blocked_by}", "dim")
         case TaskStatus.COMPLETED:
-            return (f"taken over from {task.reused_from}" if task.reused_from else "", "dim")
+            return (one_line(origin(task)), "dim")
     return (one_line(task.message), "dim")
 
 

@@ -17,6 +17,7 @@ from orchestrator_nb.projections.progress import expected_duration, usual_durati
 from orchestrator_nb.projections.quotas import quota
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.usage import marks, used
+from orchestrator_nb.projections.words import origin
 
 if TYPE_CHECKING:
     from orchestrator_nb.jupyter.view import View
@@ -165,6 +166,6 @@ def _note(state: State, task: TaskState) -> str:
         case TaskStatus.FAILED | TaskStatus.RETRYING:
             return one_line(task.error)
         case TaskStatus.COMPLETED:
-            return f"taken over from {task.reused_from}" if task.reused_from else ""
+            return one_line(origin(task))
         case _:
             return one_line(task.message) if task.message else ""

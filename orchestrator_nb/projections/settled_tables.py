@@ -23,7 +23,7 @@ from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.theme import PLAIN, STATUSES, mix
 from orchestrator_nb.projections.usage import line as usage_line
 from orchestrator_nb.projections.usage import marks, used
-from orchestrator_nb.projections.words import STATUS_LABELS, count, duration, some
+from orchestrator_nb.projections.words import STATUS_LABELS, count, duration, origin, some
 
 #: Rows of a table in HTML and of one in text.
 MAX_ROWS = 200
@@ -111,8 +111,8 @@ def _note(state: State, task: TaskState, now: float) -> str:
             steps = f"{task.done} of {task.total}" if task.total else ""
             return ": ".join(part for part in (steps, task.message) if part)
         case TaskStatus.COMPLETED:
-            told = [f"taken over from {task.reused_from}" if task.reused_from else ""]
-            told += [
+            told = [
+                origin(task),
                 "by its fallback" if task.fallback else "",
                 count(len(task.outputs), "file") if task.outputs else "",
             ]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.projections.theme import STATUSES
 
 #: ``✅ Completed``, ``✋ Awaiting approval``, ...: S1 2.3's icon and the status in words.
@@ -71,3 +71,10 @@ def approve_command(checkpoint: str, answer_schema: Mapping[str, Any]) -> str:
         others = f" (or {', '.join(choices[1:])})" if choices[1:] else ""
         return f"orchestrate approve {checkpoint} --answer {choices[0]}{others}"
     return f"orchestrate approve {checkpoint} --answer TEXT"
+
+
+def origin(task: TaskState) -> str:
+    """Where the result of a completed task came from, if its agent did not make it here; else empty."""
+    if task.imported:
+        return f"imported by {task.imported}"
+    return f"taken over from {task.reused_from}" if task.reused_from else ""

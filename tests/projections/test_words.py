@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.projections.words import (
     STATUS_LABELS,
     approve_command,
     count,
     duration,
     iso,
+    origin,
     rollback_command,
     some,
     timestamp,
@@ -61,3 +62,12 @@ def test_the_command_that_answers_a_question_says_which_answers_there_are() -> N
 def test_commits_are_taken_back_newest_first() -> None:
     assert rollback_command(("a", "b")) == "git revert --no-edit b a"
     assert rollback_command(("a", "b"), merges=True) == "git revert --no-edit -m 1 b a"
+
+
+def test_where_a_result_came_from() -> None:
+    task = TaskState("a", 0, 1)
+    assert origin(task) == ""
+    task.reused_from = "20250101-120000-abcde"
+    assert origin(task) == "taken over from 20250101-120000-abcde"
+    task.imported = "me@here from /r.md"
+    assert origin(task) == "imported by me@here from /r.md"

@@ -67,20 +67,28 @@ class Scene:
         self.workspace = base / "workspace"
         self.shared = base / "shared"
         self.shared.mkdir()
+        self.runs: list[Run] = []
 
     def start(self, prompt: str, **parameters: Any) -> Run:
         options = {"base_url": self.address, "model": MODELS[self.cli], **parameters}
         task = {"id": "T-01", "agent": self.cli, "prompt": prompt, "parameters": options}
         plan = Plan.model_validate({"title": "Real", "tasks": [task]})
-        return Orchestrator(workspace=self.workspace, grace=2.0).run(plan, cwd=self.repository)
+        run = Orchestrator(workspace=self.workspace, grace=2.0).run(plan, cwd=self.repository)
+        self.runs.append(run)
+        return run
 
     def place(self, run: Run, attempt: int = 1) -> Path:
         return run.path / "worktrees" / "tasks" / "T-01" / str(attempt)
 
 
 @pytest.fixture
-def scene(tmp_path: Path, cli: str, server: str) -> Scene:
-    return Scene(tmp_path, cli, server)
+def scene(tmp_path: Path, cli: str, server: str) -> Iterator[Scene]:
+    made = Scene(tmp_path, cli, server)
+    yield made
+    for run in made.runs:  # of a test that has failed
+        if not run.done:
+            run.halt()
+            run.wait(60)
 
 
 def status(run: Run) -> tuple[TaskStatus, str]:
@@ -124,12 +132,12 @@ def test_a_refusal_is_repaired_by_one_consent(scene: Scene) -> None:
 
 
 def test_a_halt_leaves_nothing_alive(scene: Scene) -> None:
-    sleeping = "4321.5"
+    sleeping = {"claude": "4321.1", "codex": "4321.2", "gemini": "4321.3"}[scene.cli]
     run = scene.start(f"[[mock:bash python3 -c 'import time; time.sleep({sleeping})']]", level="full")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not _processes(sleeping):
         assert time.monotonic() < deadline, status(run)
-        time.sleep(0.05)
+        time.sleep(0.2)
     run.halt()
     run.wait(60)
     assert run.status == "halted"
@@ -137,7 +145,7 @@ def test_a_halt_leaves_nothing_alive(scene: Scene) -> None:
     deadline = time.monotonic() + 10
     while left := [*_processes(sleeping), *_processes(mark)]:
         assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 def _processes(words: str) -> list[str]:
@@ -266,7 +274,7 @@ def test_who_may_do_all_runs_commands_in_its_place_only(scene: Scene) -> None:
 @pytest.mark.slow
 def test_after_a_halt_it_goes_on_with_its_own_session(scene: Scene) -> None:
     run = scene.start("[[mock:write one.txt 1]] [[mock:sleep 6]]")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (scene.place(run) / "one.txt").exists():
         assert time.monotonic() < deadline, status(run)
         time.sleep(0.05)

@@ -45,6 +45,8 @@ class Contribution(NamedTuple):
     missing: str = ""
     #: The coding agent that did it, or tried to last; None for a task of another kind.
     work: AgentWork | None = None
+    #: Whether it was done outside, and its result imported.
+    by_hand: bool = False
     #: For a table: its parameters, and the values that its notebook recorded.
     parameters: Mapping[str, Any] = {}
     values: Mapping[str, Any] = {}
@@ -100,7 +102,9 @@ def _contribution(state: State, spec: Task, task: TaskState, read: Callable[[Art
             printed, file = is_printed(spec, task), f"results/agent-{task.number:02d}-result.md"
     agent = agent_label(task.number)
     work = task.work or _attempted(state, task)
-    return Contribution(agent, task.id, spec.label, task.status, result, printed, file, outputs, missing, work=work)
+    return Contribution(
+        agent, task.id, spec.label, task.status, result, printed, file, outputs, missing, work, bool(task.imported)
+    )
 
 
 def _attempted(state: State, task: TaskState) -> AgentWork | None:

@@ -51,17 +51,29 @@ def result_link(item: Contribution) -> str:
     return link(PurePosixPath(item.file).name, item.file)
 
 
+_BY_HAND = ("by hand", "", "", "unknown")
+
+
 def credits_table(items: Iterable[Contribution]) -> str:
-    """Who did what, of the tasks that coding agents did: empty without any.
+    """Who did what, of the tasks that coding agents did, or people by hand: empty without any.
 
     Commits are not named: their hashes hold times, and equal results are to give equal bytes.
     """
     rows = [
-        (item.agent, inline(item.title), inline(work.agent), work.level, sandbox(work), changes(work, item.missing))
+        (
+            item.agent,
+            inline(item.title),
+            *(("by hand", "", "", "unknown") if item.work is None else done(item, item.work)),
+        )
         for item in items
-        if (work := item.work) is not None
+        if item.work is not None or item.by_hand
     ]
     return table(("Agent", "Task", "Done by", "Level", "Contained by", "Files changed"), rows) if rows else ""
+
+
+def done(item: Contribution, work: AgentWork) -> tuple[str, str, str, str]:
+    """By whom, with which level, contained by what, and what it changed."""
+    return inline(work.agent), work.level, sandbox(work), changes(work, item.missing)
 
 
 def sandbox(work: AgentWork) -> str:

@@ -99,4 +99,5 @@ def _taken_over(old: TaskState, parent: str) -> e.TaskCompleted:
         work=old.work,
         reused_from=old.reused_from or parent,
         fingerprint=old.fingerprint,
+        imported=old.imported,
     )

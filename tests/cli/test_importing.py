@@ -89,6 +89,7 @@ def test_a_session_that_was_worked_on_by_hand_ends_as_any_other(at: At, place: P
     assert ended.returncode == 0, ended.stdout + ended.stderr
     final = (session(place) / "final_output.md").read_text()
     assert [words in final for words in ("There is **one**.", "1 line", "All in all: one fault.")] == [True] * 3
+    assert "| Agent-03 | words/sum | by hand |" in final
     assert tell("rebuild").code == 0
     assert (session(place) / "final_output.md").read_text() == final
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import stat
 import subprocess
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from orchestrator_nb.errors import AgentError
@@ -357,5 +359,29 @@ def test_memory_is_limited_by_the_kernel_where_it_can(lab: Lab) -> None:
         assert (exit_.code, exit_.reason) == (-9, "memory")
         process = await supervisor.spawn(lab.python("print('small')", memory=100 << 20))
         assert (await process.wait()).reason == "exited"
+
+    supervised(lab, work)
+
+
+def test_row_H5_a_killed_reaper_leaves_no_secret_in_the_logs(lab: Lab) -> None:
+    """In both logs, the second copy cut short by the kill."""
+    secret, errors = "a secret of some length", lab.place / "errors"
+    code = """
+import sys, time
+for stream in (sys.stdout, sys.stderr):
+    for part in ("it is ", "a secret of", " some length", ".\\n", "a secret of some len"):
+        stream.write(part)
+        stream.flush()
+time.sleep(1000)
+"""
+
+    async def work(supervisor: Supervisor) -> None:
+        command = msgspec.structs.replace(lab.python(code), error_log=errors, secrets=(secret, "with\0nul"))
+        process = await supervisor.spawn(command)
+        logs = (Path(command.log), errors)
+        await asyncio.to_thread(wait_until, lambda: all(log.read_bytes().endswith(b".\n") for log in logs))
+        os.kill(_proc.parent(process.pid), signal.SIGKILL)
+        await process.wait()
+        assert [log.read_bytes() for log in logs] == [b"it is [redacted].\n"] * 2
 
     supervised(lab, work)

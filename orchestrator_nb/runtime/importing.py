@@ -239,6 +239,11 @@ class Handmade:
         del assignment, services
         return success
 
+    async def fall_short(self, assignment: Assignment, success: Success, failure: Failure) -> Failure:
+        """The person is told why it is not taken."""
+        del assignment, success
+        return failure
+
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a file. Raises `AgentError` if it cannot be read."""

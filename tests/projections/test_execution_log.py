@@ -56,9 +56,7 @@ def test_failures_speak_s0s_words() -> None:
     history.tell(e.TaskFailed("T-01", 2, "Task Timeout: Agent exceeded 600s", "timeout", 600.0))
     history.tell(e.TaskFailureSettled("T-01", "block"), e.TaskBlocked("T-02", "T-01"), e.TaskBlocked("T-03", "T-01"))
     log = log_of(history)
-    assert (
-        "- Task Failed: exit code 3\n- To Rollback, Run: `git revert --no-edit bbb aaa`\n- Duration: 2s\n" in log
-    )
+    assert "- Task Failed: exit code 3\n- To Rollback, Run: `git revert --no-edit bbb aaa`\n- Duration: 2s\n" in log
     assert "Agent-01 Retrying\n\n- Next attempt in 5s\n" in log
     assert "- Agent-01 executing T-01, attempt 2\n" in log
     assert "\n- Task Timeout: Agent exceeded 600s\n" in log

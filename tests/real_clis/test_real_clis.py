@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from orchestrator_nb import Orchestrator
-from orchestrator_nb.core.agent_events import AgentIdentified, AgentStarted
+from orchestrator_nb.core.agent_events import AgentStarted
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.runtime.run import Run
@@ -189,8 +189,9 @@ def goes_on(run: Run) -> bool:
     with run.state() as state:
         task = state.tasks["T-01"]
     facts = [record.event for record in read_records(run.path / "events.jsonl")]
-    before = [fact.session for fact in facts if isinstance(fact, AgentIdentified) and fact.attempt < task.attempt]
-    return [fact.session for fact in facts if isinstance(fact, AgentStarted)][-1] in before
+    began = [fact.session for fact in facts if isinstance(fact, AgentStarted)][-1]
+    logs = [run.path / "attempts" / "T-01" / str(number) / "log" for number in range(1, task.attempt)]
+    return bool(began) and any(began in log.read_text() for log in logs)
 
 
 def with_an_account(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,12 @@ from typing import TypeVar
 import msgspec
 
 from orchestrator_nb.agents.coding import failures, recovery
-from orchestrator_nb.agents.coding._memory import Memory, read_memory, work_hash, write_memory
+from orchestrator_nb.agents.coding._memory import Memory, read_memory, session_in, work_hash, write_memory
 from orchestrator_nb.agents.coding.cli import control_names
 from orchestrator_nb.agents.coding.disputes import Dispute, lead_for
 from orchestrator_nb.agents.coding.following import Ending, Follower
 from orchestrator_nb.agents.coding.judging import Judge, Summary
-from orchestrator_nb.agents.coding.preparing import ERROR_LOG, Preparation
+from orchestrator_nb.agents.coding.preparing import ERROR_LOG, LOG, Preparation
 from orchestrator_nb.agents.coding.recovery import Widening
 from orchestrator_nb.agents.coding.redaction import Redactor
 from orchestrator_nb.agents.coding.reporting import Reports, work_of
@@ -122,6 +122,9 @@ class Attempt:
     async def _begin(self) -> str | None:
         """Make the place; return the session to go on with, if there is one and the place is as it was."""
         memory, work = self.memory, work_hash(self.assignment.work)
+        if memory.open and memory.attempt and memory.session is None:
+            log = self.prepared.directory.parent / str(memory.attempt) / LOG
+            memory.session = await asyncio.to_thread(session_in, log, self.cli)
         goes_on = memory.session if memory.open and memory.work == work and memory.attempt else None
         own, there = self.prepared.checked.own_place, await asyncio.to_thread(Path(memory.place).is_dir)
         goes_on = goes_on if self.cli.capabilities.resume and there else None

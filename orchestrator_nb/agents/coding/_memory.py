@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import msgspec
 
+from orchestrator_nb.agents.coding.cli import CodingCli
 from orchestrator_nb.agents.coding.recovery import Widening, question
-from orchestrator_nb.agents.coding.vocabulary import Usage
+from orchestrator_nb.agents.coding.streams import Reader
+from orchestrator_nb.agents.coding.vocabulary import Started, Usage
 from orchestrator_nb.core.models import Work
 from orchestrator_nb.core.ports import Assignment, subject_hash
-from orchestrator_nb.errors import OrchestratorError
+from orchestrator_nb.errors import OrchestratorError, UnsafePath
 from orchestrator_nb.storage.files import Root
+from orchestrator_nb.system.reading import open_regular
 
 _FILE = "memory.json"
 _LARGEST = 1 << 20
+#: Bytes of a log in which an agent has said what its session is called.
+_BEGINNING = 1 << 18
 
 
 class Memory(msgspec.Struct, kw_only=True):
@@ -60,3 +66,13 @@ def read_memory(record: Root) -> Memory:
 def write_memory(record: Root, memory: Memory, *, sync: bool = True) -> None:
     """Remember this, also after a crash of this process, and with `sync` of the machine."""
     record.write_atomic(_FILE, msgspec.json.encode(memory), sync=sync)
+
+
+def session_in(log: Path, cli: CodingCli) -> str | None:
+    """The session that the beginning of an attempt's log names: nobody may have read it before the attempt's end."""
+    try:
+        with open_regular(log) as file:
+            events = Reader(cli.parser().output).feed(file.read(_BEGINNING))
+    except (FileNotFoundError, UnsafePath):
+        return None
+    return next((event.session for event in events if isinstance(event, Started) and event.session), None)

@@ -286,6 +286,15 @@ def test_row_B12_one_that_is_killed_from_outside_is_gone_on_with(lab: Lab) -> No
     assert json.loads(succeed(lab, *told, attempt=2))["resumed"]
 
 
+def test_row_B12_a_session_whose_name_nobody_has_read_yet_is_gone_on_with(lab: Lab) -> None:
+    """A halt may come right after the agent has said it."""
+    told = (("die",), ("report",))
+    fail(lab, *told)
+    memory = lab.session.path / "attempts/T-01/.agent/memory.json"
+    memory.write_text(json.dumps({**json.loads(memory.read_text()), "session": None}))
+    assert json.loads(succeed(lab, *told, attempt=2))["resumed"]
+
+
 def test_a_session_that_is_lost_begins_anew_and_says_so(lab: Lab) -> None:
     told = (("once", 529), ("report",))
     assert fail(lab, *told).transient

@@ -153,7 +153,8 @@ class WarmLinks:
             warm = self._current.pop(kind, None)
             if warm and not warm.serves(wanted):
                 self._retire(warm.link)
-                wanted = tuple(dict.fromkeys((*warm.modules, *wanted)))
+                others = tuple(name for name in warm.modules if name not in wanted)
+                wanted = (*others, *wanted)  # in their order: one may be about those before it
                 warm = None
             if not warm:
                 warm = _Warm(await self._start(kind, wanted), wanted, _stamps(wanted))

@@ -130,6 +130,13 @@ def test_the_kernel_has_what_it_imports_while_it_starts(tmp_path: Path) -> None:
     assert sorted(set(have) - set(done.stdout.split())) == []
 
 
+def test_what_is_used_before_the_fork_is_what_later_notebooks_import(tmp_path: Path) -> None:
+    values(tmp_path, "1")
+    source = "import matplotlib.pyplot, sys\nlist(sys.modules)"
+    order = values(tmp_path, source)
+    assert order.index("matplotlib.pyplot") < order.index("orchestrator_nb.kernels._first_use")
+
+
 def test_the_sockets_are_for_this_user_only(tmp_path: Path) -> None:
     source = (
         "import os, stat, pathlib\nfrom ipykernel.connect import get_connection_file\n"

@@ -221,6 +221,19 @@ def test_a_command_that_needs_more_gets_another_interpreter_and_the_old_one_ends
     supervised(lab, work)
 
 
+def test_what_is_preloaded_last_stays_last(lab: Lab) -> None:
+    """It may be about those before it, as `kernels._first_use` is."""
+
+    async def work(supervisor: Supervisor) -> None:
+        for wanted in ("json", "colorsys"), ("csv", "colorsys"):
+            process = await supervisor.spawn(program(lab, "", preload=wanted))
+            await process.wait()
+        assert process.preloaded
+        assert process.preloaded.modules == ("json", "csv", "colorsys")
+
+    supervised(lab, work)
+
+
 def test_few_interpreters_are_kept(lab: Lab) -> None:
     async def work(supervisor: Supervisor) -> None:
         for seed in range(MAX_KINDS + 2):

@@ -1,4 +1,4 @@
-"""The process that executes a notebook: ``python _notebook_child.py DIRECTORY`` (see `agents.child`)."""
+"""The process that executes a notebook, started by `_notebook_main` (see `agents.child`)."""
 
 from __future__ import annotations
 
@@ -295,9 +295,3 @@ def read(text: str) -> dict[str, Any]:
         if fault_of_json(value) is None:
             return {"text": value} if isinstance(value, str) else {"value": value}
     return {"text": text}
-
-
-if __name__ == "__main__":
-    # Started by path, so that it works wherever its package was imported from.
-    sys.path.append(str(Path(__file__).resolve().parents[2]))
-    main(Path(sys.argv[1]))

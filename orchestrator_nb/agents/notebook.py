@@ -31,8 +31,14 @@ from orchestrator_nb.kernels.modes import VARIABLE
 from orchestrator_nb.kernels.preload import modules_for
 
 #: What the program imports itself.
-DRIVER = ("orchestrator_nb.kernels._driver", "ipykernel.kernelspec", "orchestrator_nb.ipynb.seeding")
-_PROGRAM = Path(__file__).with_name("_notebook_child.py")
+DRIVER = (
+    "ipykernel.kernelspec",
+    "orchestrator_nb.kernels._driver",
+    "orchestrator_nb.agents._answering",
+    "orchestrator_nb.agents._notebook_child",
+    "orchestrator_nb.ipynb.seeding",
+)
+_PROGRAM = Path(__file__).with_name("_notebook_main.py")
 
 
 class NotebookAgent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -33,6 +33,7 @@ def put_off(name: str, function: str) -> Iterator[None]:
 with put_off("rfc3987_syntax", "is_valid_syntax"):
     import nbformat
     import papermill.execute  # noqa: F401
+    from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager, NoSuchKernel
     from nbformat.v4 import new_notebook
 
     import orchestrator_nb.kernels.adoption
@@ -40,3 +41,5 @@ with put_off("rfc3987_syntax", "is_valid_syntax"):
 
 for _minor in (4, 5):  # reading and writing make a validator for each version of the format, at 60 ms
     nbformat.reads(nbformat.writes(new_notebook(nbformat_minor=_minor)), as_version=4)
+with suppress(NoSuchKernel):  # the first that is asked for looks through all installed packages, for provisioners
+    KernelSpecManager().get_kernel_spec(NATIVE_KERNEL_NAME)

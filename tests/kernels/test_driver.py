@@ -33,3 +33,13 @@ def test_notebooks_are_executed_without_a_grammar_of_addresses() -> None:
         "import sys, orchestrator_nb.kernels._driver; sys.exit(not {'lark', 'rfc3987_syntax'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_provisioners_are_looked_for_before_the_fork() -> None:
+    """That goes through all packages that are installed, which no notebook's process should have to."""
+    program = (
+        "import sys, orchestrator_nb.kernels._driver\n"
+        "from jupyter_client.provisioning import KernelProvisionerFactory\n"
+        "sys.exit(not KernelProvisionerFactory.initialized())"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=False).returncode == 0

@@ -54,8 +54,10 @@ def files_of_modules() -> list[str]:
     return [os.fsdecode(os.fsencode(file)) for file in named if file]
 
 
+gc.freeze()  # so that only what is made here is looked through for garbage, and not all that was imported
 for use in (tokenize, describe, draw, find_plotting):
     with suppress(Exception):  # a notebook that does the same will be told
         use()
-files = files_of_modules()
 gc.collect()
+gc.unfreeze()
+files = files_of_modules()

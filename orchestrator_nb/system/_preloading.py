@@ -40,13 +40,12 @@ def main() -> None:
     log_cap, process_limit, cgroup, import_limit, *modules = sys.argv[1:]
     coordinator = _router.find_coordinator()
     _default_signals()
-    gc.disable()  # imports make little garbage, and collecting it is a seventh of their time
+    gc.disable()  # imports make little garbage, to look for it takes a quarter of their time: it is frozen with them
     with _dying_with_the_orders():
         for name in modules:
             preload(name, float(import_limit))
     _settling.remember()
     gc.enable()
-    gc.collect()
     _router.main([log_cap, process_limit, cgroup], coordinator, fork_program)
     os._exit(0)
 

@@ -137,6 +137,13 @@ def test_what_is_used_before_the_fork_is_what_later_notebooks_import(tmp_path: P
     assert order.index("matplotlib.pyplot") < order.index("orchestrator_nb.kernels._first_use")
 
 
+def test_what_was_imported_before_the_fork_is_not_looked_through_for_garbage(tmp_path: Path) -> None:
+    source = "import gc\ngc.isenabled(), gc.get_freeze_count(), len(gc.get_objects())"
+    enabled, left_alone, looked_through = values(tmp_path, source)
+    assert enabled
+    assert left_alone > 10 * looked_through
+
+
 def test_the_sockets_are_for_this_user_only(tmp_path: Path) -> None:
     source = (
         "import os, stat, pathlib\nfrom ipykernel.connect import get_connection_file\n"

@@ -44,18 +44,23 @@ def initialize(app: Any) -> None:
 
     traitlets makes a parser of all options that there are. And ipykernel asks each module for its file, for the
     debugger. Which they are is known from before the fork: to touch a thousand modules is to have a copy of each one's
-    memory.
+    memory. The shell is there already (`_shell`).
     """
     from ipykernel import ipkernel
+    from ipykernel.zmqshell import ZMQInteractiveShell
 
+    from orchestrator_nb.kernels import _shell
     from orchestrator_nb.kernels._first_use import files
 
     vars(ipkernel)["sys"] = System()
+    new_shell = ZMQInteractiveShell.instance
+    ZMQInteractiveShell.instance = lambda **given: _shell.take(given) or new_shell(**given)  # type: ignore[method-assign]
     app.parse_command_line = lambda words: read_arguments(app, words)
     try:
         app.initialize(sys.argv[1:])
     finally:
         vars(ipkernel)["sys"] = sys
+        del ZMQInteractiveShell.instance
         del app.parse_command_line
     getattr(app.kernel, "_kernel_modules", []).extend(files)
 

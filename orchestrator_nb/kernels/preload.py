@@ -11,6 +11,7 @@ BASE = (
     "ipykernel.kernelapp",
     "orchestrator_nb.kernels._debugger",
     "orchestrator_nb.kernels._sending",
+    "orchestrator_nb.kernels._shell",
     "IPython.core.completerlib",
     "IPython.core.debugger",
     "IPython.core.logger",

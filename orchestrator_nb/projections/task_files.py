@@ -14,7 +14,7 @@ from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.models import Dependency, Task, Work, agent_kind
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
-from orchestrator_nb.projections.text import clean, code, fence, inline, table
+from orchestrator_nb.projections.text import clean, code, fence, inline, one_line, table
 from orchestrator_nb.projections.usage import attempts_facts
 from orchestrator_nb.projections.words import duration, iso
 
@@ -48,7 +48,7 @@ def status_json(task: TaskState, attempts: Sequence[AgentAttempt] = ()) -> bytes
     if task.blocked_by:
         status["blocked_by"] = task.blocked_by
     if task.commits:
-        status["commits"] = task.commits
+        status["commits"] = [one_line(commit) for commit in task.commits]
     if over := [attempt for attempt in attempts if attempt.over]:
         status["agent_attempts"] = attempts_facts(over)
     return json_file(status)

@@ -31,6 +31,7 @@ _PLACES = {
     "Run": "orchestrator_nb.runtime.run",
     "Session": "orchestrator_nb.runtime.session",
     "Task": "orchestrator_nb.core.models",
+    "TaskBreakdown": "orchestrator_nb.planning.breakdown",
     "TaskContext": "orchestrator_nb.agents.function",
     "WorkerManager": "orchestrator_nb.runtime.workers",
     "allow_nested_loops": "orchestrator_nb.jupyter.nested",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from orchestrator_nb.ipynb.scraps import record
     from orchestrator_nb.jupyter.nested import allow_nested_loops
     from orchestrator_nb.jupyter.parameter_form import parameter_form
+    from orchestrator_nb.planning.breakdown import TaskBreakdown
     from orchestrator_nb.planning.builder import PlanBuilder
     from orchestrator_nb.runtime.compare import compare
     from orchestrator_nb.runtime.orchestrator import Orchestrator, orchestrate
@@ -76,6 +78,7 @@ __all__ = [
     "Run",
     "Session",
     "Task",
+    "TaskBreakdown",
     "TaskContext",
     "WorkerManager",
     "__version__",

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from orchestrator_nb.cli import (
+    asking,
     batch,
     drawing,
     importing,
@@ -41,6 +42,7 @@ _RUN, _LOOK, _ACT, _PLANS, _KEEP = "Run", "Look", "Act on a session", "Plans", "
 #: Panel of the help, command, its exit codes.
 COMMANDS = (
     (_RUN, running.run, RUNNING),
+    (_RUN, asking.ask, RUNNING),
     (_RUN, running.resume, (*RUNNING, 6)),
     (_RUN, running.fork, (*RUNNING, 6)),
     (_RUN, batch.batch, (*RUNNING, 6)),
@@ -93,6 +95,8 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None:
+            if asking.is_prompt(args[0]):
+                return super().resolve_command(ctx, ["ask", *args])
             ctx.fail(_unknown(args[0], list(self.commands)))
         return super().resolve_command(ctx, args)
 
@@ -100,8 +104,6 @@ class _Commands(TyperGroup):
 def _unknown(word: str, commands: list[str]) -> str:
     if word.endswith((".yaml", ".yml", ".json")) or (len(word) < 256 and Path(word).is_dir()):
         return f"unknown command '{word}'; to run a plan: orchestrate run {word}"
-    if " " in word.strip():
-        return f"unknown command '{word}'; prompts are not in this version: write a plan ('orchestrate init')"
     return f"unknown command '{word}'{did_you_mean(word, commands)}"
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the log of a run in another process.
 _LOOK = 0.1
+#: No exit code: following has ended, the run has not.
+INTERRUPTED = -1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -92,11 +94,13 @@ class Reporter:
         """It is over, and the command will end with `code`."""
 
 
-def follow_run(run: Run, subject: Subject, reporter: Reporter, since: int = 0) -> int:
+def follow_run(
+    run: Run, subject: Subject, reporter: Reporter, since: int = 0, pause: Callable[[Run], bool] = lambda _: False
+) -> int:
     """Show `run` until it is over; obey signals; return the exit code.
 
-    Ctrl-C once stops the run, twice halts it; SIGTERM and SIGHUP halt it. Records up to number `since` are old.
-    Raises what broke the run, if something did.
+    Ctrl-C once stops the run, twice halts it; SIGTERM and SIGHUP halt it. Records up to number `since` are old. As soon
+    as `pause` says so, it returns `INTERRUPTED`, and the run goes on. Raises what broke the run, if something did.
     """
     inbox: queue.SimpleQueue[list[Record] | int | None] = queue.SimpleQueue()
     show = _Shower(reporter)
@@ -105,7 +109,7 @@ def follow_run(run: Run, subject: Subject, reporter: Reporter, since: int = 0) -
     with _caught(inbox.put), reporter:
         with run.state() as state:
             seen = state.seq
-            run.subscribe(inbox.put)
+            unsubscribe = run.subscribe(inbox.put)
         threading.Thread(target=_announce_end, args=(run, inbox.put), daemon=True).start()
         show(reporter.begin, subject)
         show(reporter.take, _records(subject.path, since, seen))
@@ -120,6 +124,9 @@ def follow_run(run: Run, subject: Subject, reporter: Reporter, since: int = 0) -
                 told = waits
                 show(reporter.note, told)
             show(reporter.tick)
+            if pause(run):
+                unsubscribe()
+                return INTERRUPTED
         code = after_signal(cause) if cause and run.status in ("stopped", "halted") else OF_STATUS.get(run.status, 5)
         show(reporter.end, code)
     run.wait()

@@ -110,12 +110,13 @@ def _loaded(plan: str, topology: bool) -> LoadedPlan:
 
 def schema(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file.")] = None,
+    answer: Annotated[bool, typer.Option("--answer", help="That of a planner's answer instead.")] = False,
 ) -> None:
     """Print the JSON Schema of plan files.
 
-    Editors complete and check plan files by it.
+    Editors complete and check plan files by it. With --answer it is what a planner's answer to a prompt must be.
     """
-    content = _schema()
+    content = _answer_schema() if answer else _schema()
     if output is None:
         sys.stdout.write(content)
     else:
@@ -150,6 +151,12 @@ def write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise refused("write", path, error) from None
+
+
+def _answer_schema() -> str:
+    from orchestrator_nb.planning.request import breakdown_schema
+
+    return json.dumps(breakdown_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _schema() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +59,29 @@ def _facts(plan: Plan, params: dict[str, Any], warnings: list[str]) -> dict[str,
     }
 
 
-def _say(plan: Plan, facts: dict[str, Any]) -> None:
+def say_plan(
+    plan: Plan, warnings: Sequence[str], numbers: Mapping[str, int], given: int, about: Mapping[str, object]
+) -> None:
+    """Print a proposed plan: its tasks by levels, its critical path, its warnings.
+
+    `numbers` are those of agents that tasks have already, `given` is how many were given to any task; `about` says of
+    some tasks what they may take.
+    """
+    facts = _facts(plan, {}, list(warnings))
+    new = [task.id for task in plan.tasks if task.id not in numbers]
+    later = {name: given + position for position, name in enumerate(new, 1)}
+    for task in facts["tasks"]:
+        task["agent"] = numbers.get(task["task"]) or later[task["task"]]
+    _say(plan, facts, "", about)
+
+
+def _say(
+    plan: Plan, facts: dict[str, Any], also: str = "; nothing is run", about: Mapping[str, object] | None = None
+) -> None:
     from orchestrator_nb.core.ids import agent_label
     from orchestrator_nb.projections.words import count, some
 
-    say((plan.title, "bold"), f": {count(len(plan), 'task')} in {count(facts['levels'], 'level')}; nothing is run")
+    say((plan.title, "bold"), f": {count(len(plan), 'task')} in {count(facts['levels'], 'level')}{also}")
     for name, value in facts["params"].items():
         say(f"  {name} = {value}")
     say()
@@ -79,9 +98,11 @@ def _say(plan: Plan, facts: dict[str, Any]) -> None:
                 task["kind"],
                 some(task["dependencies"], 4),
                 task["title"],
+                *([str(about.get(task["task"], ""))] if about else []),
             ]
         )
-    show_table(["LEVEL", "", "PRIO", "AGENT", "TASK", "KIND", "AFTER", "TITLE"], rows)
+    names = ["LEVEL", "", "PRIO", "AGENT", "TASK", "KIND", "AFTER", "TITLE"]
+    show_table([*names, "TOOK"] if about else names, rows)
     say("\nCritical path (◆): ", " → ".join(facts["critical_path"][:50]))
     for warning in facts["warnings"]:
         say(("warning: ", "yellow"), warning.removeprefix("warning: "), err=True)

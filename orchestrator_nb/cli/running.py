@@ -12,7 +12,7 @@ from orchestrator_nb.cli.output import say, say_json
 from orchestrator_nb.errors import ParameterError
 
 if TYPE_CHECKING:
-    from orchestrator_nb.cli.following import Subject
+    from orchestrator_nb.cli.following import Reporter, Subject
 
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be done, and do nothing.")]
 
@@ -38,6 +38,7 @@ def run(  # noqa: PLR0913 - options of a command
     Ctrl-C once ends the run when its running tasks have ended, twice ends them too. Either can be resumed.
     """
     values = given_params(param, params_file)
+    _refuse_prompt(plan)
     if dry_run:
         from orchestrator_nb.cli.preview import preview
 
@@ -107,6 +108,14 @@ def resume(  # noqa: PLR0913 - options of a command
     reporter = reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
     seen = found.state.seq
     started = orchestrator.resume(found.path, accept_changes=accept_changes, jobs=jobs, output=output)
+    if found.state.goal is not None:
+        from orchestrator_nb.cli.asking import follow_goal
+
+        def again() -> Reporter:
+            return reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
+
+        asking = False if as_json else None
+        return follow_goal(started, Subject.of_run(started, output), again, asking=asking, since=seen)
     if started.companion is not None:
         from orchestrator_nb.cli.batch import follow_batch
 
@@ -144,6 +153,13 @@ def fork(  # noqa: PLR0913 - options of a command
     if not as_json and not quiet:
         _say_fork(subject)
     return follow_run(started, subject, reporter)
+
+
+def _refuse_prompt(plan: str) -> None:
+    if any(map(str.isspace, plan)):
+        from orchestrator_nb.planning.sources import plan_from
+
+        plan_from(plan)
 
 
 def _say_fork(subject: Subject) -> None:

@@ -61,6 +61,44 @@ class PlanAccepted(Event, frozen=True, tag="plan_accepted"):
     base: str = ""
     cwd: str = ""
     source: str = ""
+    #: The round of the loop whose planned tasks begin with it (`core.stages`); 0: none.
+    round: int = 0
+    #: Tasks that have ended and wait anew with it: those that were changed, and what depends on them.
+    again: tuple[str, ...] = ()
+
+
+class GoalSet(Event, frozen=True, tag="goal_set"):
+    """The session is to reach what a prompt asks for: its plans are made, approved and verified (`planning.goal`)."""
+
+    #: The request, who plans, who verifies, what plans may use: JSON, in `blobs/`.
+    goal: Artifact
+    #: The request in one line.
+    title: str
+    #: By S0's router: one task after the other, ending at the first that fails or asks.
+    sequential: bool = False
+
+
+class PlanProposed(Event, frozen=True, tag="plan_proposed"):
+    """A planner's answer was read and is a plan; nothing of it begins before a `PlanAccepted` of its round."""
+
+    #: The task that answered, and the round of the loop.
+    task: str
+    round: int
+    #: The breakdown (plan, goal, assumptions, ...) as JSON, in `blobs/`.
+    breakdown: Artifact
+    title: str
+    tasks: int
+    warnings: tuple[str, ...] = ()
+
+
+class GapsFound(Event, frozen=True, tag="gaps_found"):
+    """A verifier found that something is missing (S0 2.3)."""
+
+    #: The task that verified, and S0's gap count with this one.
+    task: str
+    count: int
+    #: What is missing, with the evidence.
+    gaps: tuple[str, ...]
 
 
 class RunStarted(Event, frozen=True, tag="run_started"):
@@ -329,6 +367,9 @@ class CheckpointRejected(Event, frozen=True, tag="checkpoint_rejected"):
 AnyEvent = (
     SessionCreated
     | PlanAccepted
+    | GoalSet
+    | PlanProposed
+    | GapsFound
     | RunStarted
     | RunPaused
     | RunUnpaused

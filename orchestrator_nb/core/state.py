@@ -20,6 +20,7 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.core.agent_attempts import AgentAttempt, end, take
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.models import Plan, agent_kind
+from orchestrator_nb.core.stages import FIRST_STAGE_AGENT, stage_of
 from orchestrator_nb.core.tasks import (
     AWAITING_QUOTA,
     COMPLETED,
@@ -94,12 +95,18 @@ class State:
         #: The task whose failure ends the run.
         self.failed_fast = ""
         self.batch = 0
-        #: Agent numbers given so far: none is ever given twice.
-        self.agents = 0
+        #: Agent numbers given so far, and those of the loop's own tasks: none is ever given twice.
+        self.agents = self.stages = 0
         self.checkpoints: dict[str, CheckpointState] = {}
         #: Usage limits that are waited for, by vendor.
         self.quotas: dict[str, QuotaState] = {}
         self.merged: e.ResultsMerged | None = None
+        #: Of a session that began with a prompt: what it is to reach, what was proposed last, the round of the loop
+        #: whose tasks are in force, and the gaps that were found last.
+        self.goal: e.GoalSet | None = None
+        self.proposed: e.PlanProposed | None = None
+        self.round = 0
+        self.gaps: e.GapsFound | None = None
         self.warnings: list[e.WarningRaised] = []
         #: The attempts of coding agents, by task: all there were, also of tasks that were reset or dropped.
         self.agent_attempts: dict[str, list[AgentAttempt]] = {}
@@ -467,6 +474,7 @@ class State:
             raise IllegalTransition(f"record {record.seq}: PlanAccepted was applied without its plan")
         known = self.tasks
         self.plan, self.accepted, self.graph = plan, event, plan.graph
+        self.round = event.round or self.round
         self.tasks, self.by_index = {}, []
         self.counts = dict.fromkeys(TaskStatus, 0)
         self.ready, self.delayed, self.unruled = [], [], []
@@ -474,8 +482,7 @@ class State:
         for index, (spec, rank, demand) in enumerate(zip(plan.tasks, plan.ranks, plan.demands, strict=True)):
             task = known.get(spec.id)
             if task is None:
-                self.agents += 1
-                task = TaskState(spec.id, index, self.agents)
+                task = TaskState(spec.id, index, self._next_agent(spec.id))
             task.index = index
             task.key = rank << _RANK_SHIFT | index
             task.demand = demand
@@ -488,6 +495,8 @@ class State:
         for task in self.by_index:
             if task.status is TaskStatus.BLOCKED and task.blocked_by not in self.tasks:
                 self._forget(task)
+        for name in event.again:
+            self._forget(self.tasks[name])
         for task in self.by_index:
             if self.graph.parents[task.index]:
                 self._recount(task)
@@ -496,6 +505,14 @@ class State:
                 self._consider(task)
             elif task.status is not COMPLETED:
                 self._index(task)
+
+    def _next_agent(self, task_id: str) -> int:
+        """The number of a new task's agent; the loop's own are counted apart, so that it never changes the others'."""
+        if self.goal is not None and stage_of(task_id) is not None:
+            self.stages += 1
+            return FIRST_STAGE_AGENT + self.stages
+        self.agents += 1
+        return self.agents
 
     def _index(self, task: TaskState) -> None:
         """Put a task of an earlier revision where deciding finds it."""
@@ -509,6 +526,15 @@ class State:
                 self.used[name] = self.used.get(name, 0.0) + amount
         elif task.status is TaskStatus.FAILED and not task.settled:
             self.unruled.append(task.index)
+
+    def _goal_set(self, event: e.GoalSet, record: e.Record, plan: Plan | None) -> None:
+        self.goal = event
+
+    def _plan_proposed(self, event: e.PlanProposed, record: e.Record, plan: Plan | None) -> None:
+        self.proposed = event
+
+    def _gaps_found(self, event: e.GapsFound, record: e.Record, plan: Plan | None) -> None:
+        self.gaps = event
 
     def _run_started(self, event: e.RunStarted, record: e.Record, plan: Plan | None) -> None:
         self.run, self.ended = event, None
@@ -592,6 +618,9 @@ _TASK_EVENTS: dict[type[e.Event], Any] = {
 _SESSION_EVENTS: dict[type[e.Event], Any] = {
     e.SessionCreated: State._session_created,
     e.PlanAccepted: State._plan_accepted,
+    e.GoalSet: State._goal_set,
+    e.PlanProposed: State._plan_proposed,
+    e.GapsFound: State._gaps_found,
     e.RunStarted: State._run_started,
     e.RunPaused: State._run_paused,
     e.RunUnpaused: State._run_unpaused,

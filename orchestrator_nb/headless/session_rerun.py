@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import Plan
+from orchestrator_nb.core.stages import planned
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused, OrchestratorError, RunError
 from orchestrator_nb.headless.notebook_comparison import Rules, compare_notebooks
@@ -34,17 +35,25 @@ def start_again(
 ) -> Run:
     """Run the session's plan again, with its parameters, in the directory of its caller.
 
-    What people answered is answered again. Raises `CommandRefused` if the session has not ended.
+    What people answered is answered again. Of a session that began with a prompt it is the plan that was carried out
+    last: nothing is planned or verified anew. Raises `CommandRefused` if the session has not ended.
     """
     if session.status not in ("completed", "failed"):
         raise CommandRefused(f"session {session.id} is {session.status}: only one that has ended can be reproduced")
     accepted = session.state.accepted
     assert accepted is not None
-    plan = _for_comparison(session.plan, seed)
+    if session.state.goal is not None and not session.state.round:
+        raise CommandRefused(f"session {session.id} has no plan that was carried out: its prompt was not planned")
+    plan = _for_comparison(_carried_out(session), seed)
     loaded = LoadedPlan(plan, Path(accepted.base), accepted.source)
     run = orchestrator.run(loaded, accepted.params, jobs=jobs, cwd=accepted.cwd, functions=functions)
     _answer_as_before(run, session)
     return run
+
+
+def _carried_out(session: Session) -> Plan:
+    """The plan without the steps of the loop that made it."""
+    return planned(session.plan) if session.state.goal is not None else session.plan
 
 
 def _for_comparison(plan: Plan, seed: int | None) -> Plan:
@@ -91,7 +100,8 @@ def _answer(run: Run, session: Session, asked: e.CheckpointReached) -> None:
 def compare_sessions(old: Session, new: Session, rules: Rules) -> Iterator[Checked]:
     """Each task of `old` with the same of `new`, then the final documents, byte by byte."""
     others = []
-    for task in old.state.by_index:
+    tasks = [old.state.tasks[task.id] for task in _carried_out(old).tasks]
+    for task in tasks:
         checked = _compared(old, new, task, new.state.tasks[task.id], rules)
         others += [] if checked.same else [task.id]
         yield checked
@@ -177,7 +187,8 @@ def recorded_functions(plan: Plan) -> list[str]:
 
 def check_functions(session: Session, functions: Mapping[str, Any]) -> None:
     """Raise `CommandRefused` if the plan names functions that nobody has handed in."""
-    missing = [name for name in recorded_functions(session.plan) if name not in functions and name[1:] not in functions]
+    wanted = recorded_functions(_carried_out(session))
+    missing = [name for name in wanted if name not in functions and name[1:] not in functions]
     if missing:
         raise CommandRefused(
             f"session {session.id} was started with functions from a notebook or script ({', '.join(missing)}): "

@@ -23,12 +23,13 @@ SUFFIXES = (".yaml", ".yml", ".json")
 def plan_from(source: Any, *, topology: bool = False, agents: Collection[str] | None = None) -> LoadedPlan:
     """The plan in `source`, with its faults: a `Plan`, a `PlanBuilder`, or the path of a plan file or task folder.
 
-    A string is a path if it ends in .yaml, .yml or .json, or names a folder. `topology` (S0's rule, for what stands in
-    files) and `agents` (the names of those that there are) are for `core.checks.check`.
+    A string is a path if it ends in .yaml, .yml or .json, or names a folder; a prompt is none (`is_prompt`).
+    `topology` (S0's rule, for what stands in files) and `agents` (the names of those that there are) are for
+    `core.checks.check`.
 
     Raises:
         PlanError: There is no such file or folder.
-        OrchestratorError: `source` is a prompt, which this version cannot plan, or nothing that can be a plan.
+        OrchestratorError: `source` is a prompt, or nothing that can be a plan.
     """
     if isinstance(source, LoadedPlan):
         return source
@@ -44,7 +45,7 @@ def plan_from(source: Any, *, topology: bool = False, agents: Collection[str] | 
     if source and _is_folder(path):
         return load_folder(path, topology=topology, agents=agents)
     if isinstance(source, str) and not source.endswith(SUFFIXES):
-        raise OrchestratorError(_no_prompts(source))
+        raise OrchestratorError(_no_plan(source))
     if not path.is_file():
         raise PlanError(f"{path}: {_missing(path)}")
     return load_plan(path, topology=topology, agents=agents)
@@ -57,11 +58,19 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _no_prompts(text: str) -> str:
+def is_prompt(source: Any) -> bool:
+    """Whether `source` is a prompt: a string with white space in it that is no path, as `plan_from` tells them."""
+    if not isinstance(source, str) or source.endswith(SUFFIXES) or not any(map(str.isspace, source.strip())):
+        return False
+    return not _is_folder(Path(source))
+
+
+def _no_plan(text: str) -> str:
     shown = text if len(text) <= 60 else text[:57] + "..."
-    message = f"'{shown}' is a prompt (no folder, and no name of a .yaml, .yml or .json file): planning from a prompt"
-    near = "" if any(c.isspace() for c in text) else _near(Path(text))
-    return f"{message} comes in a later version{near}"
+    if is_prompt(text):
+        return f"'{shown}' is a prompt, not a plan: 'orchestrate ask' and `Orchestrator.ask` plan it"
+    near = _near(Path(text))
+    return f"'{shown}' is no folder, and no name of a .yaml, .yml or .json file; a prompt has more than one word{near}"
 
 
 def _missing(path: Path) -> str:

@@ -124,6 +124,11 @@ def _plan_accepted(event: e.PlanAccepted, at: float, log: ExecutionLog) -> Entry
     return _entry(at, "Initialized", f"Created {tasks}", f"Assigned {count(event.tasks, 'agent')}")
 
 
+def _plan_proposed(event: e.PlanProposed, at: float, log: ExecutionLog) -> Entry:
+    warnings = (inline(warning, 500) for warning in event.warnings)
+    return _entry(at, "Plan Proposed", f"{inline(event.title)}: {count(event.tasks, 'task')}", *warnings)
+
+
 def _run_started(event: e.RunStarted, at: float, log: ExecutionLog) -> Entry:
     log.run_started_at = at
     return _entry(at, "Run Resumed" if event.resumed else "Run Started", f"Run {event.run}, process {event.pid}")
@@ -266,6 +271,11 @@ def _checkpoint_reached(event: e.CheckpointReached, at: float, log: ExecutionLog
 #: The events that have an entry. What is not listed is too small to be followed entry by entry.
 _WORDS: dict[type[e.Event], Any] = {
     e.PlanAccepted: _plan_accepted,
+    e.GoalSet: lambda event, at, log: _entry(at, "Goal Set", inline(event.title)),
+    e.PlanProposed: _plan_proposed,
+    e.GapsFound: lambda event, at, log: _entry(
+        at, f"Gap {event.count} Found", *(inline(gap, 500) for gap in event.gaps)
+    ),
     e.RunStarted: _run_started,
     e.RunPaused: lambda event, at, log: _entry(at, "Paused", _by(event)),
     e.RunUnpaused: lambda event, at, log: _entry(at, "Unpaused", _by(event)),

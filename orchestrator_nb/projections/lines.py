@@ -61,6 +61,12 @@ def _by(who: str) -> str:
     return f" by {one_line(who)}" if who else ""
 
 
+def _plan_accepted(event: e.PlanAccepted, state: State) -> str | list[str]:
+    if state.goal is None:
+        return f"{one_line(event.title)}: {count(event.tasks, 'task')}"
+    return f"Plan {event.round} is carried out: {one_line(event.title)}" if event.round else []
+
+
 def _task_started(event: e.TaskStarted, state: State) -> str:
     again = f", attempt {event.attempt}" if event.attempt > 1 else ""
     return f"{event.task} started{again}: {executing(event, state)}"
@@ -114,7 +120,10 @@ def _run_ended(event: e.RunEnded, state: State) -> str:
 
 _Words = Callable[[Any, State], str | list[str]]
 _WORDS: dict[type[e.Event], _Words] = {
-    e.PlanAccepted: lambda event, state: f"{one_line(event.title)}: {count(event.tasks, 'task')}",
+    e.PlanAccepted: _plan_accepted,
+    e.GoalSet: lambda event, state: f"Goal: {one_line(event.title)}",
+    e.PlanProposed: lambda event, state: f"Plan proposed: {one_line(event.title)}: {count(event.tasks, 'task')}",
+    e.GapsFound: lambda event, state: [f"Gap {event.count}: {one_line(gap, 500)}" for gap in event.gaps],
     e.RunStarted: lambda event, state: f"Run {event.run} {'resumed' if event.resumed else 'started'}",
     e.RunPaused: lambda event, state: f"Paused{_by(event.by)}",
     e.RunUnpaused: lambda event, state: f"Unpaused{_by(event.by)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator_nb.core.stages import MAX_GAPS, last_round, stage_of
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import SETTLED
 from orchestrator_nb.projections.task_files import json_file
@@ -18,10 +19,14 @@ def session_json(state: State, current_task: int) -> bytes:
     """The file; `current_task` is the position of the first task not settled, at the end the number of tasks."""
     total = len(state.by_index)
     settled = sum(state.counts[status] for status in SETTLED)
+    phase = EXECUTION if state.plan is not None else PLANNING
+    if state.goal is not None and state.plan is not None:  # S0 counts the tasks that were planned
+        current_task -= sum(stage_of(task.id) is not None for task in state.by_index[:current_task])
+        phase = EXECUTION if state.round == last_round(state.plan) else PLANNING
     document: dict[str, Any] = {
-        "phase": EXECUTION if state.plan is not None else PLANNING,
+        "phase": phase,
         "current_task_idx": current_task,
-        "gap_count": 0,
+        "gap_count": min(state.gaps.count, MAX_GAPS) if state.gaps is not None else 0,
         "session_id": state.session,
         "title": one_line(state.plan.title) if state.plan is not None else "",
         "status": state.status,

@@ -63,8 +63,8 @@ def rollback_command(commits: Sequence[str], *, merges: bool = False) -> str:
 
 
 def approve_command(checkpoint: str, answer_schema: Mapping[str, Any]) -> str:
-    """The command that answers a checkpoint; where the answer must have a form, with a place for it."""
-    if not answer_schema:
+    """The command that answers a checkpoint; where the answer must have a form and no default, with a place for it."""
+    if not answer_schema or "default" in answer_schema:
         return f"orchestrate approve {checkpoint}"
     choices = answer_schema.get("enum")
     if isinstance(choices, list) and choices and all(isinstance(one, str) and one.isidentifier() for one in choices):

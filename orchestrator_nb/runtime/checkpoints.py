@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator_nb.agents.human import answer_for
+from orchestrator_nb.agents.registry import Registry
+from orchestrator_nb.core.stages import stage_of
 from orchestrator_nb.core.state import CheckpointState, State
-from orchestrator_nb.errors import AgentError, CommandRefused
+from orchestrator_nb.errors import AgentError, CommandRefused, PlanError
 
 
 def open_checkpoint(state: State, checkpoint_id: str, subject_sha256: str) -> CheckpointState:
@@ -31,13 +33,38 @@ def open_checkpoint(state: State, checkpoint_id: str, subject_sha256: str) -> Ch
 
 
 def fitting_answer(checkpoint: CheckpointState, answer: Any) -> Any:
-    """`answer` as the checkpoint's JSON Schema wants it. Raises `CommandRefused` if it does not fit."""
+    """`answer` as the checkpoint's JSON Schema wants it. Raises `CommandRefused` if it does not fit.
+
+    Where there is none, the schema's default is the answer. The answer to a proposed plan may be another plan: then
+    that has to be one.
+    """
     if not checkpoint.answer_schema:
         return answer
+    if answer is None:
+        answer = checkpoint.answer_schema.get("default")
     try:
-        return answer_for(checkpoint.answer_schema, answer)
-    except AgentError as error:
+        if not is_plan_approval(checkpoint):
+            return answer_for(checkpoint.answer_schema, answer)
+        from orchestrator_nb.planning.proposal import approval_answer, edited_plan
+
+        answer = answer_for(checkpoint.answer_schema, approval_answer(answer))
+        edited_plan(answer, Registry())
+        return answer
+    except (AgentError, PlanError) as error:
         raise CommandRefused(str(error)) from None
+
+
+def is_plan_approval(checkpoint: CheckpointState) -> bool:
+    """Whether it asks for the approval of a proposed plan."""
+    stage = stage_of(checkpoint.task)
+    return stage is not None and stage.kind == "approve"
+
+
+def plan_to_approve(state: State) -> CheckpointState | None:
+    """The open question whether to carry out a proposed plan, if there is one."""
+    if state.goal is None:
+        return None
+    return next((checkpoint for checkpoint in state.open_checkpoints if is_plan_approval(checkpoint)), None)
 
 
 def _by(who: str) -> str:

@@ -62,6 +62,7 @@ class Engine:
         self.functions = functions
         self._failure: StorageError | None = None
         self._disk_checked_at = 0.0
+        self._jobs: int | None = None
         #: Set once verbs can be obeyed.
         self.started = threading.Event()
         self.admission = Admission(settings.max_parallel)
@@ -112,7 +113,7 @@ class Engine:
             self._plans[event.plan.sha256] = load_plan_blob(self.blobs.get(event.plan))
         return self._plans[event.plan.sha256]
 
-    def accept(
+    def accept(  # noqa: PLR0913 - what the event holds
         self,
         plan: Plan,
         params: Mapping[str, Any],
@@ -121,17 +122,25 @@ class Engine:
         cwd: Path,
         source: str = "",
         again: Collection[str] = (),
+        round: int = 0,  # noqa: A002 - as the event calls it
     ) -> None:
         """Put `plan` in force as the session's next revision; the tasks `again` wait anew. All in one write."""
-        artifact = self.blobs.put(plan.model_dump_json(exclude_defaults=True).encode())
-        self._plans[artifact.sha256] = plan
+        artifact = self.keep_plan(plan)
         revision = self.state.accepted.revision + 1 if self.state.accepted else 1
-        event = e.PlanAccepted(revision, artifact, plan.title, len(plan), dict(params), str(base), str(cwd), source)
+        event = e.PlanAccepted(
+            revision, artifact, plan.title, len(plan), dict(params), str(base), str(cwd), source, round
+        )
         now = time.monotonic()
         self.journal.apply([event], now, plan)
         stale = [task.id for task in self.state.by_index if task.id in again]
         self.journal.apply([e.TaskReset(task_id, "changed plan") for task_id in stale], now)
         self.journal.commit(plan)
+
+    def keep_plan(self, plan: Plan) -> e.Artifact:
+        """Put `plan` on stable storage, so that an event may name it."""
+        artifact = self.blobs.put(plan.model_dump_json(exclude_defaults=True).encode())
+        self._plans[artifact.sha256] = plan
+        return artifact
 
     def context(self) -> RunContext:
         """What all attempts share, from the plan that is in force."""
@@ -174,20 +183,20 @@ class Engine:
         supervisor = Supervisor(self.state.session, log_cap=self.settings.log_cap)
         context = self.context()
         registry = Registry(grace=self.settings.grace)
+        self._jobs = jobs
         executor = LocalExecutor(registry.get, supervisor, self._note, self.settings, keeper=self.keeper)
-        limits = Limits(max_parallel=jobs or self.state.plan.limits.max_parallel or self.settings.max_parallel)
-        memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        self.admission = admission_for(self.state.plan, limits, os.cpu_count() or 1, memory_gb)
         self.runner = Runner(
             self.journal,
             Assigner(context, self.state, self.read),
             executor,
-            self.admission,
-            RetryPolicy(registry.patient(task.kind for task in self.state.plan.tasks)),
+            *self.policies(registry),
             room_on_disk=self._room_on_disk,
             keeper=self.keeper,
         )
-        self.keeper.limit = self.admission.max_parallel
+        if self.state.goal is not None:
+            from orchestrator_nb.runtime.course import Course
+
+            self.runner.course = Course(self, registry, self.state.goal)
         over = asyncio.Event()
         try:
             run_number = self._begin(await in_daemon_thread(reconcile, self.state), supervisor.facts, warnings)
@@ -203,7 +212,7 @@ class Engine:
                 over.set()
                 await control
             reason = running.result()
-            await self._finish(reason, run_number)
+            await self._finish(reason, run_number, self.runner.message)
         except Exception as error:
             self._say_error(error)
             raise
@@ -214,6 +223,16 @@ class Engine:
         if output is not None and reason in ("completed", "failed"):
             await in_daemon_thread(copy_results, self.directory, output)
         return reason
+
+    def policies(self, registry: Registry) -> tuple[Admission, RetryPolicy]:
+        """Who may start and who is tried again, as the plan that is in force asks for."""
+        plan = self.state.plan
+        assert plan is not None
+        limits = Limits(max_parallel=self._jobs or plan.limits.max_parallel or self.settings.max_parallel)
+        memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        self.admission = admission_for(plan, limits, os.cpu_count() or 1, memory_gb)
+        self.keeper.limit = self.admission.max_parallel
+        return self.admission, RetryPolicy(registry.patient(task.kind for task in plan.tasks))
 
     def _begin(self, rulings: Sequence[e.AnyEvent], facts: Sequence[str], warnings: Sequence[str]) -> int:
         """Record what became of attempts that a crash left running, and that this process runs the session now."""
@@ -232,10 +251,10 @@ class Engine:
         self.record(*rulings, started, *(e.WarningRaised(message) for message in warnings))
         return run_number
 
-    async def _finish(self, reason: str, run_number: int) -> None:
-        if reason in ("completed", "failed"):
+    async def _finish(self, reason: str, run_number: int, message: str = "") -> None:
+        if reason in ("completed", "failed") and not (self.state.goal and not self.state.round):
             self.record(await in_daemon_thread(merge_results, self.state, self.directory, self.read))
-        self.record(e.RunEnded(run_number, as_end_reason(reason)))
+        self.record(e.RunEnded(run_number, as_end_reason(reason), message))
 
     def _say_error(self, error: Exception) -> None:
         if not isinstance(error, StorageError) and self.state.run is not None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator_nb import __version__, displays
 from orchestrator_nb.agents.registry import Registry
@@ -14,12 +14,12 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.core.changes import differences
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
-from orchestrator_nb.errors import PlanChanged
+from orchestrator_nb.errors import ParameterError, PlanChanged
 from orchestrator_nb.planning.loaded import LoadedPlan
-from orchestrator_nb.planning.sources import plan_from
+from orchestrator_nb.planning.sources import is_prompt, plan_from
 from orchestrator_nb.runtime.companions import companion_of
 from orchestrator_nb.runtime.engine import Engine
-from orchestrator_nb.runtime.fork import reuse, stale_by_fingerprint, with_parameters
+from orchestrator_nb.runtime.fork import carry_goal, reuse, stale_by_fingerprint, with_parameters
 from orchestrator_nb.runtime.plans import resolve_params
 from orchestrator_nb.runtime.preflight import preflight
 from orchestrator_nb.runtime.recovery import reconcile
@@ -28,6 +28,9 @@ from orchestrator_nb.runtime.session import Session
 from orchestrator_nb.storage.settings import Settings, load_settings
 from orchestrator_nb.storage.workspace import Workspace
 from orchestrator_nb.system.loop import submit
+
+if TYPE_CHECKING:
+    from orchestrator_nb.runtime.asking import Who
 
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -48,23 +51,31 @@ class Orchestrator:
         output: str | Path | None = None,
         cwd: str | Path | None = None,
         functions: Functions | None = None,
+        **asking: Any,
     ) -> Run:
         """Start a new session of `plan` and return its run at once.
 
         Args:
             plan: A `Plan`, a builder, or a path: a string that ends in .yaml, .yml or .json, or names a folder of
-                Markdown tasks.
+                Markdown tasks. Any other string with white space in it is a prompt, as for `ask`.
             params: Values of the plan's parameters.
             jobs: Tasks running at once; 1 is S0's sequential mode.
             output: Directory into which the results are put when the run ends, visibly.
             cwd: Where commands run and given paths begin; the current directory when left out.
             functions: Callables for functions that are referred to as ``:name``.
+            asking: For a prompt: `planner`, `verifier`, `approval`, `allow`, as for `ask`.
 
         Raises:
             PlanError: The plan has faults; all of them are named.
             ParameterError: A parameter is unknown, missing or of the wrong type.
-            OrchestratorError: `plan` is a prompt (not in this version), or something that a task needs is missing.
+            OrchestratorError: Something that a task needs is missing.
         """
+        if is_prompt(plan):
+            if params:
+                raise ParameterError("a prompt has no parameters: say it in the prompt")
+            return self.ask(plan, jobs=jobs, output=output, cwd=cwd, functions=functions, **asking)
+        if asking:
+            raise TypeError(f"{', '.join(map(repr, asking))} is for prompts: '{plan}' is a plan")
         loaded = self._checked(plan)
         accepted_plan = loaded.require()
         here = Path(cwd or Path.cwd()).resolve()
@@ -75,6 +86,67 @@ class Orchestrator:
             engine.accept(accepted_plan, values, base=loaded.base, cwd=here, source=loaded.source)
             preflight(engine.state, engine.context(), Registry())
         return self._go(engine, jobs, output, [str(fault).replace("warning: ", "", 1) for fault in loaded.warnings])
+
+    def ask(  # noqa: PLR0913 - what one can say beside a prompt
+        self,
+        request: str,
+        *,
+        planner: Who | None = None,
+        verifier: Who | None = None,
+        approval: bool = True,
+        allow: Iterable[str] = (),
+        jobs: int | None = None,
+        output: str | Path | None = None,
+        cwd: str | Path | None = None,
+        functions: Functions | None = None,
+    ) -> Run:
+        """Start a session that is to reach what `request` asks for, and return its run at once.
+
+        A planner makes a plan of it, which is shown, and carried out when it was approved (`Run.approve`, by the
+        checkpoint ``planning/1-approve``); a verifier judges what was made; what it finds missing is planned, approved
+        and carried out as a change of the plan, twice at most (S0).
+
+        Args:
+            request: What is to be reached, in words.
+            planner: A kind of agent (``claude``), ``function:module:name``, a mapping with an agent and its
+                `parameters`, or a function that is given the planner's prompt as `request`; the setting `planner`.
+            verifier: The same, also ``command:TEXT``, ``notebook:PATH`` and ``none``; a function is given `request`
+                and `results`, a notebook records `passed` and `gaps`. The setting `verifier`, else the planner, if it
+                is an agent.
+            approval: False to carry out each plan unasked.
+            allow: What the plans may use, beside agents of the planner's kind: ``agent:codex``, ``command:pytest -q``,
+                ``function:module:name``, ``notebook:PATH``, ``level:full``, ``directory:DIR``, ``env:NAME``,
+                ``sandbox:none``, ``address:URL`` (of a model's API).
+            jobs: Tasks running at once; 1 is S0's router, which ends at the first task that fails or asks.
+            output: As for `run`.
+            cwd: Where the plans' paths begin, and where commands run; the current directory when left out.
+            functions: As for `run`.
+
+        Raises:
+            OrchestratorError: The request is empty, or nobody can plan or verify.
+            ParameterError: A word of `allow` means nothing.
+        """
+        from orchestrator_nb.planning.loop import first_plan
+        from orchestrator_nb.runtime.asking import goal_of
+
+        here = Path(cwd or Path.cwd()).resolve()
+        asked = goal_of(
+            request,
+            self.settings,
+            here,
+            planner=planner,
+            verifier=verifier,
+            allow=allow,
+            approval=approval,
+            sequential=jobs == 1,
+        )
+        engine = self._begin({**asked.functions, **(functions or {})})
+        with _discarded_on_error(engine):
+            kept = engine.blobs.put(asked.goal.model_dump_json(exclude_defaults=True).encode())
+            engine.record(e.GoalSet(kept, asked.goal.title, asked.goal.sequential))
+            engine.accept(first_plan(asked.goal), {}, base=here, cwd=here)
+            preflight(engine.state, engine.context(), Registry())
+        return self._go(engine, jobs, output)
 
     def prepare(self, plan: Any, params: Mapping[str, Any] | None = None, *, cwd: str | Path | None = None) -> Session:
         """Make a new session of `plan` and start nothing: to work on its `agent_tasks/` by hand.
@@ -202,7 +274,8 @@ class Orchestrator:
     ) -> Run:
         """Start a new session from an old one in which `task`, and what depends on it, runs again.
 
-        Finished tasks whose fingerprint is unchanged are taken over with their results; lineage is in the log.
+        Finished tasks whose fingerprint is unchanged are taken over with their results; lineage is in the log. A
+        session that began with a prompt is verified again; forked at ``planning/1-plan`` it is planned again.
         `params` are values of the plan's parameters, `parameters` are put over the task's own, name by name.
         Raises `CommandRefused` for an unknown task, `ParameterError` for bad `params`, `PlanError` or `AgentError` for
         bad `parameters`.
@@ -220,7 +293,10 @@ class Orchestrator:
         values = resolve_params(plan, params or {}, base=base, cwd=Path.cwd(), earlier=accepted.params)
         engine = self._begin(functions or {}, parent.id, task)
         with _discarded_on_error(engine):
-            engine.accept(plan, values, base=base, cwd=cwd, source=source)
+            number = 0
+            if parent.state.goal is not None:
+                plan, number = carry_goal(engine, parent, plan, task)
+            engine.accept(plan, values, base=base, cwd=cwd, source=source, round=number)
             reuse(engine, parent, task, engine.context())
             preflight(engine.state, engine.context(), Registry())
         return self._go(engine, jobs, output)
@@ -270,7 +346,7 @@ def orchestrate(plan: Any, params: Mapping[str, Any] | None = None, *, show: boo
     a terminal and in a script it returns at once.
 
     Args:
-        plan: As for `Orchestrator.run`.
+        plan: As for `Orchestrator.run`: also a prompt.
         params: Values of the plan's parameters.
         show: False for neither display nor waiting.
         options: As for `Orchestrator.run`; and `again=True` starts a second run from a cell whose first one still goes

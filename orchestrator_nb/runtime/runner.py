@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import AdmissionQuestion, RetryQuestion, admit, ending, rule
@@ -27,6 +27,9 @@ from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
 from orchestrator_nb.runtime.journal import Journal
 from orchestrator_nb.runtime.outcomes import completions, quota_reached, shortened
 from orchestrator_nb.system.tracebacks import summary_of
+
+if TYPE_CHECKING:
+    from orchestrator_nb.runtime.course import Course
 
 #: Steps that a lone worker may take in a row before the loop gets its turn.
 MAX_INLINE = 32
@@ -61,6 +64,11 @@ class Runner:
         self._room_on_disk = room_on_disk
         self._keeper = keeper or Keeper(assigner.run.directory)
         self._keeper.on_end = self._schedule
+        #: What goes on when all tasks have ended; None: nothing, the run ends.
+        self.course: Course | None = None
+        self._advancing: asyncio.Task[None] | None = None
+        #: Why it ended, beside the reason, in words.
+        self.message = ""
         self._inbox: list[e.AnyEvent] = []
         self._queue: deque[tuple[TaskState, Assignment]] = deque()
         self._idle: list[asyncio.Future[None]] = []
@@ -85,6 +93,9 @@ class Runner:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            if self._advancing is not None:
+                self._advancing.cancel()
+                await asyncio.gather(self._advancing, return_exceptions=True)
             await self._end_workers()
 
     @property
@@ -233,13 +244,44 @@ class Runner:
             events = self._start(starts, now, assignments) if starts else []
             if not events:
                 break
+        if self.course is not None and not self.state.halting and (why := self.course.halts(self.state)):
+            self.message = why
+            self._journal.apply([e.HaltRequested("orchestrator", why)], now)
         self._journal.commit()
         if assignments:
             self._queue.extend(assignments)
             self._wake_worker()
         self._set_timer(now)
-        if (reason := ending(self.state)) and not self.waits:
-            self._done.set_result(reason)
+        if (reason := ending(self.state)) and not self.waits and self._advancing is None:
+            if self.course is None or reason in ("stopped", "halted"):
+                self._done.set_result(reason)
+            else:
+                self._advancing = self._loop.create_task(self._advance(self.course))
+
+    async def _advance(self, course: Course) -> None:
+        """All tasks have ended: go on with what follows from that, or end the run."""
+        try:
+            prepared = await course.prepare()
+            state = self.state
+            if self._done.done() or not ending(state):  # a person has asked for a task again meanwhile
+                return
+            if state.stopping or state.halting:
+                self._done.set_result("halted" if state.halting else "stopped")
+            elif end := course.go_on(prepared, self):
+                reason, self.message = end
+                self._done.set_result(reason)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the run cannot go on, and says so
+            if not self._done.done():
+                self._done.set_exception(error)
+        finally:
+            self._advancing = None
+            if not self._done.done():
+                self._schedule()
+
+    def use(self, admission: AdmissionQuestion, retry: RetryQuestion) -> None:
+        """Answer these questions from now on as the plan that is in force asks for."""
+        self.admission, self._retry = admission, retry
+        self._assigner.forget_code()
 
     @property
     def waits(self) -> bool:

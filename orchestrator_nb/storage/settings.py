@@ -49,6 +49,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     output_cap: Size = 4 * 2**30
     #: No task starts while the disk has less free bytes than this.
     disk_floor: Size = 200 * 2**20
+    #: Who makes plans of prompts: a kind of agent; and the seconds that each of its attempts may take (S0: 300).
+    planner: str = "claude"
+    planner_timeout: Annotated[float, Meta(gt=0)] = 300.0
+    #: Who verifies what was made for a prompt: a kind of agent, ``none``, or empty for the planner.
+    verifier: str = ""
+    #: What planned tasks may use beside the planner's kind of agent, comma-separated: ``agent:codex``, ...
+    allow: str = ""
     #: Where each value came from: `default`, a file, a variable, or `argument`.
     sources: dict[str, str] = {}
 
@@ -94,6 +101,12 @@ def _found(
     for name, value in table.items():
         if name not in NAMES:
             raise SettingsError(f"{file}: there is no setting '{name}'{did_you_mean(name, NAMES)}")
+        if name == "allow" or (name in ("planner", "verifier") and ":" in str(value)):
+            # The file comes with a project, perhaps with somebody else's: it must not decide what runs here.
+            raise SettingsError(
+                f"{file}: setting '{name}' decides what may run on this machine, and is not taken from a project's "
+                f"file: give it as ORCH_{name.upper()}, or to the command"
+            )
         yield name, value, str(file), file.parent
     variables = {f"ORCH_{name.upper()}": name for name in NAMES}
     for variable, value in environ.items():

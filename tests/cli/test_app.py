@@ -62,7 +62,9 @@ def test_version(call: Call) -> None:
     ("args", "message"),
     [
         (["rnu"], "unknown command 'rnu'; did you mean 'run'?"),
-        (["review the code"], "prompts are not in this version"),
+        (["ask", " "], "the prompt is empty"),
+        (["review the code", "--planner", "claud"], "did you mean 'claude'"),
+        (["review the code", "--allow", "x"], "'x' allows nothing"),
         (["plan.yaml"], "to run a plan: orchestrate run plan.yaml"),
         (["run"], "Missing argument 'PLAN'"),
         (["run", "--jbos", "3", "x.yaml"], "No such option: --jbos"),

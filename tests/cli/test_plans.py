@@ -171,3 +171,8 @@ def test_parameters_from_a_file(call: Call, tmp_path: Path) -> None:
     given.write_text("n: 5\nwho: you\n")
     facts = json.loads(call("run", plan, "-n", "--json", "--params-file", given, "-p", "n=7").out)
     assert facts["params"] == {"n": 7, "who": "you"}
+
+
+def test_the_schema_of_a_planners_answer(call: Call) -> None:
+    schema = json.loads(call("schema", "--answer").out)
+    jsonschema.validate({"plan": {"tasks": [{"id": "a", "agent": "human", "prompt": "Why?"}]}, "goal": "x"}, schema)

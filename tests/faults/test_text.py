@@ -9,10 +9,13 @@ import msgspec
 import pytest
 
 from orchestrator_nb.core import events as e
+from orchestrator_nb.core.changes import differences
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.reports import Finding, Report
 from orchestrator_nb.core.state import State
 from orchestrator_nb.merging import STRATEGIES, Collection, Contribution, merge
+from orchestrator_nb.planning.breakdown import TaskBreakdown
+from orchestrator_nb.planning.proposal import proposal_text
 from orchestrator_nb.policies.admission import Admission
 from orchestrator_nb.projections.explain import explain
 from orchestrator_nb.projections.files import Files
@@ -106,6 +109,8 @@ def sinks(hostile: str) -> Iterator[tuple[str, str]]:
             yield path, content.decode()
     for task in state.tasks:
         yield "explain", "\n".join(explain(state, task, Admission()).sentences)
+    notes = {"goal": hostile, "assumptions": (hostile,), "parallel": hostile}
+    yield "proposal", proposal_text(TaskBreakdown(plan=plan, **notes), [hostile], differences(Plan(), plan))
     for strategy in STRATEGIES:
         yield strategy, merge(strategy, contributions(hostile))
 
@@ -129,7 +134,10 @@ def session(hostile: str) -> tuple[Plan, list[e.Record], dict[str, bytes]]:
     contents = {"1": b"{}", "2": msgspec.json.encode({**report, "metrics": {hostile: hostile}})}
     events: list[e.AnyEvent] = [
         e.SessionCreated("s", "0", 1, hostile, hostile),
+        e.GoalSet(e.Artifact("blobs/1", 2, "1"), hostile),
         e.PlanAccepted(1, e.Artifact("blobs/1", 2, "1"), hostile, 5, {"target": hostile}, source=hostile),
+        e.PlanProposed("a", 1, e.Artifact("blobs/1", 2, "1"), hostile, 5, (hostile,)),
+        e.GapsFound("a", 1, (hostile,)),
         e.RunStarted(1, 1, hostile),
         e.WarningRaised(hostile),
         e.TaskStarted("a", 1, 1),

@@ -249,3 +249,20 @@ def test_a_reproduction_that_is_left_ends_its_run_and_leaves_nothing(place: Path
     assert running.run.status == "halted"
     assert not workspace.exists()
     assert not os.path.exists(workspace.parent)
+
+
+def test_of_a_prompt_the_plan_is_reproduced_and_nothing_is_planned_anew(settings: Settings) -> None:
+    def planner(request: str) -> dict[str, Any]:
+        asked.append(request)
+        tasks = [{"id": name, "agent": "simulated", "parameters": {"result": name}} for name in ("a", "b")]
+        return {"plan": {"title": "Two", "tasks": tasks}}
+
+    asked: list[str] = []
+    run = Orchestrator(settings).ask("Do both", planner=planner, approval=False).wait(30)
+    again = reproduce(run.path, settings=settings)
+    assert [checked.name for checked in again.checked] == ["a", "b", "final_output.md"]
+    assert again.same
+    assert len(asked) == 1
+    bad = Orchestrator(settings).ask("Do both", planner=lambda request: "no", approval=False).wait(30)
+    with pytest.raises(CommandRefused, match="no plan that was carried out"):
+        reproduce(bad.path, settings=settings)

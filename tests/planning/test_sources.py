@@ -9,7 +9,7 @@ import pytest
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.errors import OrchestratorError, PlanError
 from orchestrator_nb.planning.builder import PlanBuilder
-from orchestrator_nb.planning.sources import plan_from
+from orchestrator_nb.planning.sources import is_prompt, plan_from
 
 PLAN = "tasks: [{id: a, command: x}]"
 
@@ -39,13 +39,27 @@ def test_agents_are_checked_when_the_caller_names_them(tmp_path: Path) -> None:
         assert "unknown agent 'nobody'" in str(plan_from(source, agents=["shell"]).errors[0])
 
 
-@pytest.mark.parametrize(
-    "prompt", ["Review the package in ./src", "x" * 5000, "a\0b", "", "plan.toml", "Fix\nplan.yaml now"]
-)
+@pytest.mark.parametrize("prompt", ["Review the package in ./src", "x y" * 5000, "Fix\nplan.yaml now"])
 def test_a_prompt_says_that_it_is_one(prompt: str) -> None:
-    with pytest.raises(OrchestratorError, match="later version") as caught:
+    assert is_prompt(prompt)
+    with pytest.raises(OrchestratorError, match="is a prompt, not a plan") as caught:
         plan_from(prompt)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("word", ["x" * 5000, "a\0b", "", "plan.toml"])
+def test_one_word_is_neither_plan_nor_prompt(word: str) -> None:
+    assert not is_prompt(word)
+    with pytest.raises(OrchestratorError, match="a prompt has more than one word") as caught:
+        plan_from(word)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_folder_with_a_blank_in_its_name_is_no_prompt(tmp_path: Path) -> None:
+    (tmp_path / "my tasks").mkdir()
+    assert not is_prompt(str(tmp_path / "my tasks"))
+    assert not is_prompt("my plan.yaml")
+    assert not is_prompt(7)
 
 
 def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
@@ -58,7 +72,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="there is no folder"):
         plan_from(str(tmp_path / "nowhere" / "plan.yaml"))
     (tmp_path / "tasks").mkdir()
-    with pytest.raises(OrchestratorError, match=r"later version; did you mean '.*/tasks'\?"):
+    with pytest.raises(OrchestratorError, match=r"more than one word; did you mean '.*/tasks'\?"):
         plan_from(str(tmp_path / "taks"))
 
 

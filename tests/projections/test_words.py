@@ -52,6 +52,7 @@ def test_every_status_has_an_icon_and_s1s_are_s1s() -> None:
 
 def test_the_command_that_answers_a_question_says_which_answers_there_are() -> None:
     assert approve_command("T-01@1", {}) == "orchestrate approve T-01@1"
+    assert approve_command("T-01@1", {"type": "object", "default": {}}) == "orchestrate approve T-01@1"
     assert (
         approve_command("T-01@1", {"enum": ["agent", "hand"]}) == "orchestrate approve T-01@1 --answer agent (or hand)"
     )

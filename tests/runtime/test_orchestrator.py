@@ -43,7 +43,8 @@ def test_nothing_is_left_of_a_run_that_cannot_start(orchestrator: Orchestrator, 
         (plan(ECHO, params={"word": "x"}), {"wrd": "y"}, ParameterError, "did you mean 'word'"),
         (plan(ECHO), {}, PlanError, "word"),
         (plan({"id": "a", "command": "true", "dependencies": ["a"]}), {}, PlanError, "a"),
-        ("Review the package", {}, OrchestratorError, "prompt"),
+        ("Review", {}, OrchestratorError, "a prompt has more than one word"),
+        ("Review it", {"x": 1}, ParameterError, "a prompt has no parameters"),
         ("nowhere.yaml", {}, PlanError, "nowhere.yaml"),
     ]
     for source, params, kind, words in faulty:

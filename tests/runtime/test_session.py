@@ -99,3 +99,11 @@ def test_a_changed_result_is_noticed(orchestrator: Orchestrator, settings: Setti
     Path(run.path, "results", "agent-01-result.md").write_text("forged")
     with pytest.raises(Exception, match="was changed after its task completed"):
         session.result_of("t")
+
+
+def test_a_question_with_a_default_needs_no_answer(orchestrator: Orchestrator) -> None:
+    schema = {"enum": ["now", "later"], "default": "later"}
+    run = orchestrator.run(plan({"id": "ask", "agent": "human", "prompt": "When?", "parameters": {"schema": schema}}))
+    until(lambda: asks(run), 20)
+    run.approve("ask")
+    assert run.wait(20).results["ask"] == "later"

@@ -21,6 +21,7 @@ from orchestrator_nb.core.state import CheckpointState, State
 from orchestrator_nb.errors import CommandRefused
 from orchestrator_nb.jupyter.answers import AnswerForm
 from orchestrator_nb.jupyter.part import close_all
+from orchestrator_nb.jupyter.proposals import proposal_form
 from orchestrator_nb.jupyter.updates import updates
 from orchestrator_nb.jupyter.widgets import MUTED, Button, Column, Html, Line, Looks, Row, badge, message, put
 from orchestrator_nb.projections.rendering import markdown_html, text_html
@@ -86,7 +87,7 @@ class Card(Column):
         #: The answer that is on its way, and whether one was taken.
         self._sending, self.answered_here = "", False
         looks = Looks()
-        self.form = AnswerForm(asked.answer_schema, looks)
+        self.form = proposal_form(controls.view.subject, asked, looks) or AnswerForm(asked.answer_schema, looks)
         self.approve = Button(description="Approve", button_style="success", icon="check", **looks.button)
         self.reject = Button(description="Reject", button_style="danger", icon="times", **looks.button)
         self.approve.tooltip = f"Answer with yes: {one_line(asked.task)} goes on, with the answer above."

@@ -15,7 +15,8 @@ from orchestrator_nb.jupyter.environment import Environment, current_cell, envir
 from orchestrator_nb.jupyter.gallery import show_gallery
 from orchestrator_nb.jupyter.plans import plot_plan, show_plan
 from orchestrator_nb.jupyter.view import View, view_of
-from orchestrator_nb.planning.sources import plan_from
+from orchestrator_nb.planning.goal import load_goal
+from orchestrator_nb.planning.sources import is_prompt, plan_from
 from orchestrator_nb.runtime.plans import resolve_params
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
@@ -92,19 +93,26 @@ def going_on_in_this_cell(plan: Any, params: Mapping[str, Any] | None) -> Run | 
     run = _started_in.get(cell) if cell else None
     if run is None or run.done or _executions.get(cell) == execution:
         return None
-    loaded = plan_from(plan)
-    with run.state() as state:
-        accepted = state.accepted
-    if loaded.plan != run.plan or accepted is None:
-        return None
-    here = Path(accepted.cwd)
-    if resolve_params(run.plan, params or {}, base=loaded.base, cwd=here) != accepted.params:
+    if not _is_run_of(run, plan, params):
         return None
     print_text(
         f"The run {run.id} that this cell started still goes on: it is shown again, no second one was started. "
         "Stop it first, or call orchestrate(..., again=True)."
     )
     return run
+
+
+def _is_run_of(run: Run, plan: Any, params: Mapping[str, Any] | None) -> bool:
+    with run.state() as state:
+        accepted, goal = state.accepted, state.goal
+    if goal is not None or is_prompt(plan):
+        kept = run.directory.blobs.get(goal.goal) if goal is not None else b""
+        return bool(kept) and is_prompt(plan) and load_goal(kept).request == plan.strip()
+    loaded = plan_from(plan)
+    if loaded.plan != run.plan or accepted is None:
+        return False
+    here = Path(accepted.cwd)
+    return resolve_params(run.plan, params or {}, base=loaded.base, cwd=here) == accepted.params
 
 
 def _show_headless(run: Run) -> None:

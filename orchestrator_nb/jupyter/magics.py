@@ -35,7 +35,7 @@ from orchestrator_nb.jupyter.subject import Subject
 from orchestrator_nb.planning.builder import PlanBuilder
 from orchestrator_nb.planning.loaded import LoadedPlan
 from orchestrator_nb.planning.plan_file import parse_plan
-from orchestrator_nb.planning.sources import SUFFIXES, plan_from
+from orchestrator_nb.planning.sources import SUFFIXES, is_prompt, plan_from
 from orchestrator_nb.projections.progress import progress
 from orchestrator_nb.projections.text import one_line
 from orchestrator_nb.projections.words import count, duration
@@ -136,8 +136,11 @@ class Magics:
     def orchestrate(self, options: Options, _: str) -> Run | Plan:
         """Start a plan and show its run, as the function of this name does.
 
-        'run = %orchestrate PLAN' keeps the run.
+        'run = %orchestrate PLAN' keeps the run. A PLAN in quotes, of several words, is a prompt.
         """
+        if is_prompt(options.plan) and not options.dry_run:
+            given = named(options.param)
+            return orchestrate(options.plan, given, jobs=options.jobs, output=options.output, again=options.again)
         loaded = self._loaded(options.plan)
         plan, values = loaded.require(), named(options.param)
         if options.dry_run:

@@ -138,3 +138,35 @@ def test_bad_input_is_told_without_a_traceback(kernel: Kernel) -> None:
     error = kernel.run("from orchestrator_nb import orchestrate\norchestrate('nope.yaml')").error
     assert "nope.yaml" in error
     assert "File" not in error
+
+
+PROMPT = """
+from orchestrator_nb import orchestrate
+
+def planner(request):
+    return {{"plan": {{"title": "A guide", "tasks": [{{"id": "write", "agent": "simulated"}}]}}}}
+
+run = orchestrate("Write a {thing}", planner=planner)
+print(run.id)
+"""
+
+
+def test_a_prompt_is_a_live_view_and_is_not_begun_twice(kernel: Kernel) -> None:
+    first, second = (kernel.run(PROMPT.format(thing="guide"), cell="prompt") for _ in range(2))
+    assert any(WIDGET in bundle for bundle in first.bundles)
+    assert "still goes on" in second.stdout
+    assert second.stdout.split()[-1] == first.stdout.split()[-1]
+    other = kernel.run(PROMPT.format(thing="song"), cell="prompt")
+    assert "still goes on" not in other.stdout
+    approved = """
+import threading
+def asked():
+    with run.state() as state:
+        return bool(state.open_checkpoints)
+while not asked():
+    threading.Event().wait(0.01)
+run.approve("planning/1-approve")
+print(run.wait().status)
+"""
+    assert kernel.run(approved).stdout.strip() == "completed"
+    kernel.run("from orchestrator_nb import Session\n[s.tell('halt') for s in Session.all() if s.holder()]")

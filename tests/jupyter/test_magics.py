@@ -373,3 +373,15 @@ def until(condition: Callable[[], bool], patience: float = 30) -> None:
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, "not in time"
+
+
+def test_several_words_in_quotes_are_a_prompt(kernel: Kernel, folder: Path) -> None:
+    (folder / "planning_by_hand.py").write_text(
+        'def plan(request):\n    return {"plan": {"tasks": [{"id": "a", "agent": "simulated"}]}}\n'
+    )
+    kernel.run("%env ORCH_PLANNER=function:planning_by_hand:plan")
+    started = kernel.run('run = %orchestrate "Write a guide"')
+    assert not started.error, started.error
+    assert shows(kernel, "run.plan.title") in ("Write a guide", "Untitled plan")
+    kernel.run("run.halt(); run.wait()")
+    assert "is a prompt, not a plan" in says(kernel.run('%orchestrate "Write a guide" --dry-run'))

@@ -21,6 +21,7 @@ from orchestrator_nb.agents.coding.cli import LEVELS, Clis, Level, Parser
 from orchestrator_nb.agents.coding.vocabulary import CommandRun, PermissionDenied, Started
 from orchestrator_nb.agents.coding.words import refusal
 from orchestrator_nb.core.models import Task
+from orchestrator_nb.core.stages import stage_of
 from orchestrator_nb.errors import AgentError
 from orchestrator_nb.system.sandbox.policy import Policy, check_grants
 
@@ -90,7 +91,9 @@ def decisive(
     if task.outputs:
         missing = any(not (outputs / name).exists() for name in task.outputs)
         return tuple(denials) if missing else ()
-    return () if task.checks else tuple(denial for denial in denials if _stopped_work(denial, ground))
+    if task.checks or stage_of(task.id) is not None:  # a planner's or verifier's answer is read strictly: that judges
+        return ()
+    return tuple(denial for denial in denials if _stopped_work(denial, ground))
 
 
 def _stopped_work(denial: PermissionDenied, ground: Ground) -> bool:

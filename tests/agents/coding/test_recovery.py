@@ -55,6 +55,7 @@ def test_a_tool_that_writes_or_runs_commands(denial: PermissionDenied, fails: bo
     task = Task(id="t")
     assert bool(decisive([denial], task, tmp_path, ground(tmp_path))) is fails
     assert not decisive([denial], Task(id="t", checks=("true",)), tmp_path, ground(tmp_path))
+    assert not decisive([denial], Task(id="planning/1-plan"), tmp_path, ground(tmp_path))
 
 
 def test_declared_outputs_decide_where_there_are_some(tmp_path: Path) -> None:

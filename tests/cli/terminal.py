@@ -50,6 +50,13 @@ class Terminal:
             assert time.monotonic() < deadline, f"{text!r} was never shown:\n{self.text}"
             assert self._read(0.1), f"it ended without {text!r}:\n{self.text}"
 
+    def until_it_reads(self, timeout: float = 20.0) -> None:
+        """Wait until it waits for keys: between its question and that, Python does not see a signal."""
+        deadline = time.monotonic() + timeout
+        while Path(f"/proc/{self.process.pid}/syscall").read_text().split()[:2] not in (["0", "0x0"], ["63", "0x0"]):
+            assert time.monotonic() < deadline, f"it reads nothing:\n{self.text}"
+            time.sleep(0.01)
+
     def end(self, timeout: float = 30.0) -> int:
         """Wait for the end; return the exit code as shells count it."""
         deadline = time.monotonic() + timeout

@@ -156,6 +156,7 @@ def test_at_a_terminal_it_is_edited(place: Path) -> None:
 def test_ctrl_c_at_the_question_stops_it_and_it_can_be_resumed(place: Path) -> None:
     with Terminal("Write a guide", *WHO, cwd=place) as terminal:
         terminal.until("Carry it out?")
+        terminal.until_it_reads()
         terminal.press(b"\x03")
         assert terminal.end() == 130
     with Terminal("resume", cwd=place) as terminal:

@@ -14,7 +14,7 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.core.changes import differences
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
-from orchestrator_nb.errors import ParameterError, PlanChanged
+from orchestrator_nb.errors import AgentError, ParameterError, PlanChanged
 from orchestrator_nb.planning.loaded import LoadedPlan
 from orchestrator_nb.planning.sources import is_prompt, plan_from
 from orchestrator_nb.runtime.companions import companion_of
@@ -145,7 +145,10 @@ class Orchestrator:
             kept = engine.blobs.put(asked.goal.model_dump_json(exclude_defaults=True).encode())
             engine.record(e.GoalSet(kept, asked.goal.title, asked.goal.sequential))
             engine.accept(first_plan(asked.goal), {}, base=here, cwd=here)
-            preflight(engine.state, engine.context(), Registry())
+            try:
+                preflight(engine.state, engine.context(), Registry())
+            except AgentError as error:
+                raise AgentError(f"{error}\nWho plans is said by --planner, or by the setting `planner`.") from None
         return self._go(engine, jobs, output)
 
     def prepare(self, plan: Any, params: Mapping[str, Any] | None = None, *, cwd: str | Path | None = None) -> Session:

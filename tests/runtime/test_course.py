@@ -268,6 +268,7 @@ def test_a_notebook_verifies(orchestrator: Orchestrator, tmp_path: Path) -> None
         ("Do it", {"planner": "none"}, OrchestratorError, "must be an agent or a function"),
         ("Do it", {"allow": ["agnt:codex"]}, ParameterError, "did you mean 'agent'"),
         ("Do it", {"verifier": "function:"}, OrchestratorError, "names no function"),
+        ("Do it", {"planner": "function:no_such_module:f"}, OrchestratorError, "Who plans is said by --planner"),
     ],
 )
 def test_what_cannot_begin(

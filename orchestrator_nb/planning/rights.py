@@ -33,6 +33,17 @@ MAX_PARALLEL = 10
 MAX_ATTEMPTS = 5
 #: Options of agents that need no permission, whatever their value.
 _FREE = frozenset(["budget", "model", "network", "schema", "stall", "tool_stall", "turn_limit"])
+#: Keys of a plan that are harmless, or judged below.
+_PLAN_KEYS = frozenset(["description", "limits", "merge", "params", "phases", "title"])
+#: Keys of tasks that are harmless, or judged below.
+_KEYS = frozenset(
+    (
+        "agent", "cell_timeout", "checks", "command", "cwd", "dependencies", "env", "fallback", "files", "function",
+        "id", "inputs", "isolate", "join", "keep_kernel_on_error", "notebook", "ok_exit_codes", "on_failure",
+        "outputs", "parameters", "phase", "priority", "prompt", "resources", "result", "retry", "role", "timeout",
+        "title",
+    )
+)  # fmt: skip
 #: What a plan may say of its merge: neither a notebook nor an agent that the user has not chosen.
 _FREE_MERGE = frozenset(["strategy", "tasks", "title"])
 _FREE_STRATEGIES = frozenset(["concatenate", "structured", "table"])
@@ -155,17 +166,21 @@ class _Check:
     def whole(self, plan: Plan) -> Iterator[Fault]:
         """What is wrong beside the tasks."""
         yield from params_faults(plan)
+        said = plan.model_dump(exclude_defaults=True, exclude={"tasks"})
+        for name in sorted(said.keys() - _PLAN_KEYS):
+            yield Fault("error", f"the key '{name}' is not for planned plans", "", (name,), "leave it out")
         if (plan.limits.max_parallel or 0) > MAX_PARALLEL:
             message, remedy = f"{plan.limits.max_parallel} tasks at once are too many", f"at most {MAX_PARALLEL}"
             yield Fault("error", message, "", ("limits", "max_parallel"), remedy)
-        merge = plan.merge.model_dump(exclude_defaults=True)
-        for name, value in merge.items():
+        for name, value in said.get("merge", {}).items():
             if name not in _FREE_MERGE or (name == "strategy" and value not in _FREE_STRATEGIES):
                 message = f"merge.{name} {_short(repr(value))} is not for planned plans"
                 yield Fault("error", message, "", ("merge", name), "leave it out")
 
     def task(self, task: Task) -> Iterator[tuple[PlanPath, str, str]]:
         """Where, what, remedy."""
+        for name in sorted(task.model_dump(exclude_defaults=True).keys() - _KEYS):
+            yield (name,), f"the key '{name}' is not for planned tasks", "leave it out"
         yield from self.work(task, ())
         if task.fallback is not None:
             yield from self.work(task.fallback, ("fallback",))

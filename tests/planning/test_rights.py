@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_nb.core.models import Plan
+from orchestrator_nb.core.models import Plan, Task
 from orchestrator_nb.errors import ParameterError
 from orchestrator_nb.planning.rights import Rights
 from tests.planning.answers import plan, task
@@ -57,6 +57,15 @@ def test_a_link_out_of_the_directory_leads_nowhere(tmp_path: Path) -> None:
 def test_an_option_that_nobody_has_thought_about_is_refused(tmp_path: Path) -> None:
     (told,) = refused(Rights(agents=("claude",)), tmp_path, task(parameters={"be_root": True}))
     assert told == "the option 'be_root' is not for planned tasks"
+
+
+def test_a_key_that_comes_later_is_refused_until_somebody_has_thought_about_it(tmp_path: Path) -> None:
+    class Later(Task):
+        grant: str = ""
+
+    later = Later(id="a", agent="claude", prompt="x", grant="root")
+    faults = Rights(agents=("claude",)).faults(Plan(tasks=(later,)), tmp_path)
+    assert [fault.message for fault in faults] == ["the key 'grant' is not for planned tasks"]
 
 
 def test_a_merge_by_anything_else_than_this_package_is_refused(tmp_path: Path) -> None:

@@ -79,17 +79,42 @@ async def start_child(
     preload: tuple[str, ...] | None = None,
 ) -> Process:
     """Start what `run_child` runs."""
+    environment = {"PYTHONUNBUFFERED": "1", **(defaults or {}), **services.environment()}
+    return await _spawn(_command(program, request, assignment, services, environment), services, preload)
+
+
+async def run_child_with(  # noqa: PLR0913 - as `run_child`
+    environment: Mapping[str, str],
+    secrets: tuple[str, ...],
+    program: Path,
+    request: Mapping[str, Any],
+    assignment: Assignment,
+    services: Services,
+    preload: tuple[str, ...] | None = None,
+) -> Success | Failure:
+    """`run_child` with this whole environment, instead of all that the run has; no `secrets` get into its log."""
+    command = _command(program, request, assignment, services, environment)
+    process = await _spawn(msgspec.structs.replace(command, secrets=secrets), services, preload)
+    directory = Path(services.attempt_dir())
+    return answer_of(await followed(process, directory, services), directory)
+
+
+def _command(
+    program: Path,
+    request: Mapping[str, Any],
+    assignment: Assignment,
+    services: Services,
+    environment: Mapping[str, str],
+) -> Command:
     directory = Path(services.attempt_dir())
     Root(directory).write_atomic(REQUEST, msgspec.json.encode(request))
-    environment = {"PYTHONUNBUFFERED": "1", **(defaults or {}), **services.environment()}
-    command = Command(
+    return Command(
         # -P: no file in the working directory takes the place of a module that the child itself needs
         argv=(sys.executable, "-P", str(program), str(directory)),
         cwd=assignment.cwd,
         env=environment,
         log=directory / LOG,
     )
-    return await _spawn(command, services, preload)
 
 
 async def followed(

@@ -29,6 +29,7 @@ BUILT_IN = {
     "function": "orchestrator_nb.agents.function:FunctionAgent",
     "gemini": "orchestrator_nb.agents.coding.gemini:Gemini",
     "human": "orchestrator_nb.agents.human:HumanAgent",
+    "model": "orchestrator_nb.agents.models.agent:ModelAgent",
     "none": "orchestrator_nb.agents.none:NoAgent",
     "notebook": "orchestrator_nb.agents.notebook:NotebookAgent",
     "shell": "orchestrator_nb.agents.shell:ShellAgent",
@@ -36,9 +37,7 @@ BUILT_IN = {
 }
 
 #: Those of them that have something to say when a plan is checked.
-_CODING = frozenset(kind for kind, path in BUILT_IN.items() if ".coding." in path)
-
-_LATER = ("model",)
+_CHECKING = frozenset(kind for kind, path in BUILT_IN.items() if ".coding." in path or kind == "model")
 
 
 class Registry(Collection[str]):
@@ -83,7 +82,7 @@ class Registry(Collection[str]):
 
         What is named by its path alone is not loaded for it: who checks a plan has not agreed to run code of it.
         """
-        silent = ":" in kind or (kind in BUILT_IN and kind not in _CODING)
+        silent = ":" in kind or (kind in BUILT_IN and kind not in _CHECKING)
         if silent and kind not in self._agents:
             return None
         try:
@@ -112,8 +111,6 @@ class Registry(Collection[str]):
             return self._agent_at(points[0].value, f"{kind} (of {_package(points[0])})")
         if ":" in kind:
             return self._agent_at(kind, kind)
-        if kind in _LATER:
-            raise UnknownAgent(f"agent '{kind}' is not in this version")
         names = self.names()
         raise UnknownAgent(
             f"unknown agent '{kind}'{did_you_mean(kind, names)} (known: {', '.join(names)}; or package.module:Class)"

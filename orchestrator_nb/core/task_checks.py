@@ -27,11 +27,10 @@ _NEEDS = {
     "function": "function",
     "gemini": "prompt",
     "human": "prompt",
+    "model": "prompt",
     "notebook": "notebook",
     "shell": "command",
 }
-#: Agents that the design names and that this version does not have.
-_LATER = frozenset(["model"])
 _FUNCTION = re.compile(r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -134,8 +133,7 @@ class TaskCheck:
             instead = f" instead of `{given[0]}`" if given else ""
             self.error(f"agent '{agent}' needs a `{need}`", *at, "agent", remedy=f"add `{need}`{instead}")
         elif self.around.agents is not None and agent not in self.around.agents and ":" not in agent:
-            unknown = f"agent '{agent}' is not in this version" if agent in _LATER else f"unknown agent '{agent}'"
-            self.error(unknown, *at, "agent", remedy="" if agent in _LATER else self.around.agents.hint(agent))
+            self.error(f"unknown agent '{agent}'", *at, "agent", remedy=self.around.agents.hint(agent))
         elif self.around.fault_of is not None and (fault := self.around.fault_of(agent, self.task, work)):
             self.error(fault, *at, "parameters" if work.parameters else "agent")
 

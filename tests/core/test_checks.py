@@ -173,7 +173,7 @@ def test_agents_are_known_when_the_caller_says_which_there_are() -> None:
     assert not said(*tasks, {"id": "c", "agent": "own.module:Agent"})
     assert said(*tasks, {"id": "c", "agent": "own.module:Agent"}, agents=["shell"]) == [
         "task 'a': unknown agent 'shel'; did you mean 'shell'?",
-        "task 'b': agent 'model' is not in this version",
+        "task 'b': unknown agent 'model'",
     ]
 
 

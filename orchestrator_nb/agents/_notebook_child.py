@@ -272,11 +272,13 @@ def tagged_result(notebook: Any) -> dict[str, Any] | None:
 
 
 def shown(cell: Any) -> dict[str, Any]:
-    """The last thing that a cell shows or prints: as JSON where it is that, else as text."""
+    """The last thing that a cell shows or prints: as JSON or Markdown where it is that, else as text."""
     for output in reversed(cell.outputs):
         data = output.get("data", {})
         if "application/json" in data:
             return {"value": data["application/json"]}
+        if "text/markdown" in data:
+            return {"text": "".join(data["text/markdown"])}
         text = data.get("text/plain") or (output.get("text") if output.get("name") == "stdout" else None)
         if text is not None:
             return read("".join(text))

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterator, Mapping
 from orchestrator_nb.core.faults import Fault
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.ids import fault_of_id
-from orchestrator_nb.core.models import DependencyKind, Plan
+from orchestrator_nb.core.models import DependencyKind, Plan, Work
 from orchestrator_nb.core.names import Names
 from orchestrator_nb.core.params import convert
 from orchestrator_nb.core.task_checks import Surroundings, check_tasks, text_faults, text_of
-from orchestrator_nb.errors import ParameterError
+from orchestrator_nb.core.values import Reference, places, scan
+from orchestrator_nb.errors import BadReference, ParameterError
 
 #: Tasks of a cycle that are named; of a longer one the middle is left out.
 _SHOWN = 20
@@ -50,7 +51,7 @@ def check(plan: Plan, topology: bool = False, agents: Collection[str] | None = N
         *_params(plan),
         *_phases(plan),
         *_locks(plan),
-        *_merge(plan, ids),
+        *_merge(plan, ids, agents),
         *text_faults(plan, text),
     ]
     return sorted(faults, key=_place)
@@ -161,10 +162,52 @@ def _locks(plan: Plan) -> Iterator[Fault]:
             yield Fault("warning", f"no task holds the lock '{name}'", "", ("limits", "resources", name), remedy)
 
 
-def _merge(plan: Plan, ids: Names) -> Iterator[Fault]:
+def _merge(plan: Plan, ids: Names, agents: Collection[str] | None) -> Iterator[Fault]:
     for number, name in enumerate(plan.merge.tasks):
         at = ("merge", "tasks", number)
         if name not in ids:
             yield Fault("error", f"merge: no task has the id '{name}'", path=at, remedy=ids.hint(name))
         elif name in plan.merge.tasks[:number]:
             yield Fault("warning", f"merge: '{name}' is named twice", path=at, remedy="name it once")
+    merge, strategy = plan.merge, plan.merge.strategy
+    for name in sorted(merge.model_fields_set & _MERGE_KEYS.keys()):
+        if strategy not in (wanted := _MERGE_KEYS[name]):
+            remedy = f"say `strategy: {wanted[0]}`, or leave it out"
+            yield Fault(
+                "error", f"merge: `{name}` means nothing to strategy '{strategy}'", path=("merge", name), remedy=remedy
+            )
+    yield from _merge_values(plan)
+    if strategy == "agent" and not merge.agent:
+        yield Fault("error", "merge: strategy 'agent' needs an `agent`", path=("merge",), remedy="name one, as `model`")
+    elif merge.agent and agents is not None and merge.agent not in agents and ":" not in merge.agent:
+        remedy = Names(agents).hint(merge.agent)
+        yield Fault("error", f"merge: unknown agent '{merge.agent}'", path=("merge", "agent"), remedy=remedy)
+    if strategy == "notebook" and not merge.notebook:
+        yield Fault("error", "merge: strategy 'notebook' needs a `notebook`", path=("merge",), remedy="name its file")
+
+
+def _merge_values(plan: Plan) -> Iterator[Fault]:
+    """Of values, only those of the plan's parameters can be put into `merge`: it has all results anyway."""
+    merge = plan.merge
+    for path, text in places(Work(prompt=merge.prompt, notebook=merge.notebook, parameters=merge.parameters)):
+        for piece in scan(text) if "$" in text else ():
+            at = ("merge", *path)
+            if isinstance(piece, BadReference):
+                yield Fault("error", f"merge: {piece}", path=at)
+            elif isinstance(piece, Reference) and piece.task:
+                remedy = "leave it out: whoever merges gets all results"
+                yield Fault("error", f"merge: {piece} is not put in here", path=at, remedy=remedy)
+            elif isinstance(piece, Reference) and piece.name not in plan.params:
+                remedy = Names(plan.params).hint(piece.name) or "declare it in the plan's `params`"
+                yield Fault("error", f"merge: {piece}: the plan has no such parameter", path=at, remedy=remedy)
+
+
+#: Keys of `merge`, and the strategies that obey them.
+_MERGE_KEYS = {
+    "agent": ("agent",),
+    "context": ("agent",),
+    "notebook": ("notebook",),
+    "parameters": ("agent", "notebook"),
+    "prompt": ("agent",),
+    "timeout": ("agent", "notebook"),
+}

@@ -154,6 +154,23 @@ class ResultsMerged(Event, frozen=True, tag="results_merged"):
     missing: tuple[str, ...] = ()
 
 
+class MergeStarted(Event, frozen=True, tag="merge_started"):
+    """An agent or a notebook begins to work on the merged document: one request of it."""
+
+    #: Its directory is ``attempts/merging/<attempt>``.
+    attempt: int
+    agent: str
+    #: What it is to do, in a few words.
+    label: str = ""
+
+
+class MergeProgressed(Event, frozen=True, tag="merge_progressed"):
+    """The merge told how far it is."""
+
+    attempt: int
+    message: str
+
+
 class WarningRaised(Event, frozen=True, tag="warning_raised"):
     """Something that people should know and that stops nothing."""
 
@@ -377,6 +394,8 @@ AnyEvent = (
     | HaltRequested
     | RunEnded
     | ResultsMerged
+    | MergeStarted
+    | MergeProgressed
     | WarningRaised
     | TaskStarted
     | ProcessStarted

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
 from orchestrator_nb.core.ids import ID_PATTERN, MAX_ID, NAME_PATTERN, fault_of_id, is_identifier
 
@@ -96,3 +96,6 @@ Id = Annotated[
 ]
 Name = Annotated[str, AfterValidator(_good_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]
 Output = Annotated[str, AfterValidator(_good_output), WithJsonSchema(OUTPUT_SCHEMA)]
+
+#: Of all plan models: frozen, strict about keys, docstrings as the schema's descriptions.
+MODEL = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)

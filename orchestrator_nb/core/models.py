@@ -17,17 +17,31 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, m
 
 from orchestrator_nb import displays
 from orchestrator_nb.core.durations import Duration
-from orchestrator_nb.core.fields import Attempts, Count, ExitCode, Flag, Id, Name, Number, Output, named, short, type_of
+from orchestrator_nb.core.fields import (
+    MODEL,
+    Attempts,
+    Count,
+    ExitCode,
+    Flag,
+    Id,
+    Name,
+    Number,
+    Output,
+    named,
+    short,
+    type_of,
+)
 from orchestrator_nb.core.graph import Graph
+from orchestrator_nb.core.merges import Merge, MergeOrStrategy
 
 if TYPE_CHECKING:
     import networkx
 
 
 class Model(BaseModel):
-    """Base of all plan models: frozen, strict about keys, docstrings as the schema's descriptions."""
+    """Base of all plan models."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = MODEL
 
 
 class Priority(StrEnum):
@@ -313,24 +327,6 @@ def agent_kind(work: Work) -> str:
         if getattr(work, key) is not None:
             return kind
     return "none"
-
-
-Strategy = Literal["structured", "concatenate", "table"]
-
-
-class Merge(Model):
-    """How the results become `final_output.md` (S1 4.2)."""
-
-    strategy: Strategy = "structured"
-    """`structured`: findings counted, attributed, by category; `concatenate`: one section an agent; `table`: one row a
-    task, with its parameters, the values that it recorded, its picture and its notebook."""
-    title: str = ""
-    """The document's title; the plan's when left out."""
-    tasks: tuple[str, ...] = ()
-    """Ids of the tasks whose results are merged; all when left out."""
-
-
-MergeOrStrategy = Annotated[Merge, BeforeValidator(short("strategy", str), json_schema_input_type=Merge | Strategy)]
 
 
 def _tasks_from_mapping(value: Any) -> Any:

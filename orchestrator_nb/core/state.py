@@ -107,6 +107,11 @@ class State:
         self.proposed: e.PlanProposed | None = None
         self.round = 0
         self.gaps: e.GapsFound | None = None
+        #: What is being worked on for the merged document, and what it last told.
+        self.merging: e.MergeStarted | None = None
+        self.merge_message = ""
+        #: Requests for it so far.
+        self.merge_attempts = 0
         self.warnings: list[e.WarningRaised] = []
         #: The attempts of coding agents, by task: all there were, also of tasks that were reset or dropped.
         self.agent_attempts: dict[str, list[AgentAttempt]] = {}
@@ -539,7 +544,8 @@ class State:
     def _run_started(self, event: e.RunStarted, record: e.Record, plan: Plan | None) -> None:
         self.run, self.ended = event, None
         self.run_started_at = record.at
-        self.merged = None
+        self.merged = self.merging = None
+        self.merge_message = ""
         self.paused, self.stopping, self.halting = False, "", ""
 
     def _run_paused(self, event: e.RunPaused, record: e.Record, plan: Plan | None) -> None:
@@ -558,7 +564,13 @@ class State:
         self.ended, self.ended_at = event, record.at
 
     def _results_merged(self, event: e.ResultsMerged, record: e.Record, plan: Plan | None) -> None:
-        self.merged = event
+        self.merged, self.merging = event, None
+
+    def _merge_started(self, event: e.MergeStarted, record: e.Record, plan: Plan | None) -> None:
+        self.merging, self.merge_message, self.merge_attempts = event, "", event.attempt
+
+    def _merge_progressed(self, event: e.MergeProgressed, record: e.Record, plan: Plan | None) -> None:
+        self.merge_message = event.message
 
     def _warning_raised(self, event: e.WarningRaised, record: e.Record, plan: Plan | None) -> None:
         self.warnings.append(event)
@@ -628,6 +640,8 @@ _SESSION_EVENTS: dict[type[e.Event], Any] = {
     e.HaltRequested: State._halt_requested,
     e.RunEnded: State._run_ended,
     e.ResultsMerged: State._results_merged,
+    e.MergeStarted: State._merge_started,
+    e.MergeProgressed: State._merge_progressed,
     e.WarningRaised: State._warning_raised,
     e.QuotaRestored: State._quota_restored,
     e.CheckpointApproved: State._answered,

@@ -29,6 +29,38 @@ def embed(text: str, *, printed: bool, file: str) -> str:
     return (quoted or fence(shown, "text")) + more
 
 
+def unquoted(text: str) -> str:
+    """`text` as a part of our document, if it stays one whatever it holds; else as a fenced block. Ends with a newline.
+
+    For words that an agent was asked to write into the document; everything else is shown by `embed`.
+    """
+    shown = clean(text, LIMIT).strip("\n")
+    if not shown.strip():
+        return "_(empty)_\n"
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    lines = shown.split("\n")
+    for token in reversed(parser.parse(shown)):
+        if token.type == "heading_open" and token.level == 0 and token.map:
+            start, end = token.map
+            lines[start:end] = _bold(lines, start, end)
+    plain = "\n".join(lines)
+    environment: dict[str, Any] = {}
+    tokens = parser.parse(f"{plain}\n\n{_END}\n", environment)
+    ended = (
+        tokens[-3:-1] and tokens[-3].type == "paragraph_open" and tokens[-3].level == 0 and tokens[-2].content == _END
+    )
+    acts = any(part.type in _UNWANTED for token in tokens for part in (token, *(token.children or ())))
+    if ended and not acts and not environment.get("references") and not _BAD_LINK.search(plain):
+        return f"{plain}\n"
+    return fence(shown, "text")
+
+
+#: A paragraph that must still be one after what an agent wrote.
+_END = "end of section"
+
+
 def _quotation(text: str) -> str | None:
     """`text` as a block quotation with its headings in bold, or None if it holds what must not be quoted."""
     from markdown_it import MarkdownIt

@@ -10,10 +10,10 @@ from pydantic_core import ErrorDetails
 
 from orchestrator_nb.core.faults import Fault, Path, dotted
 from orchestrator_nb.core.ids import did_you_mean, fault_of_id, nearest
+from orchestrator_nb.core.merges import Merge
 from orchestrator_nb.core.models import (
     Dependency,
     Limits,
-    Merge,
     Param,
     Phase,
     Plan,

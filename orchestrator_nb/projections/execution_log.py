@@ -147,6 +147,10 @@ def _results_merged(event: e.ResultsMerged, at: float, log: ExecutionLog) -> Ent
     return _entry(at, "Results Merged", f"Result: {code(event.document.path)}", f"Strategy: {event.strategy}", missing)
 
 
+def _merge_started(event: e.MergeStarted, at: float, log: ExecutionLog) -> Entry:
+    return _entry(at, "Merge Started", f"By {inline(event.agent)}: {inline(event.label)}", f"Attempt {event.attempt}")
+
+
 def _warning_raised(event: e.WarningRaised, at: float, log: ExecutionLog) -> Entry:
     return _entry(at, "Warning", inline(event.message, 500))
 
@@ -283,6 +287,7 @@ _WORDS: dict[type[e.Event], Any] = {
     e.HaltRequested: lambda event, at, log: _entry(at, "Halt Requested", _by(event), _reason(event)),
     e.RunEnded: _run_ended,
     e.ResultsMerged: _results_merged,
+    e.MergeStarted: _merge_started,
     e.WarningRaised: _warning_raised,
     e.TaskStarted: _task_started,
     e.AgentStarted: _agent_started,

@@ -131,6 +131,8 @@ _WORDS: dict[type[e.Event], _Words] = {
     e.HaltRequested: lambda event, state: f"Halt requested{_by(event.by)}{_because(event.reason)}",
     e.RunEnded: _run_ended,
     e.ResultsMerged: lambda event, state: f"Results merged: {event.document.path}",
+    e.MergeStarted: lambda event, state: f"Merging, by {one_line(event.agent)}: {one_line(event.label)}",
+    e.MergeProgressed: lambda event, state: f"Merging: {one_line(event.message, 500)}",
     e.WarningRaised: lambda event, state: f"Warning: {one_line(event.message, 500)}",
     e.TaskStarted: _task_started,
     e.TaskProgressed: _task_progressed,

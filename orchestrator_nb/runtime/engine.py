@@ -26,14 +26,16 @@ from orchestrator_nb.core.ports import RunContext
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState
 from orchestrator_nb.errors import OrchestratorError, StorageError
+from orchestrator_nb.executors.asking import Asker
 from orchestrator_nb.executors.keeping import Keeper
 from orchestrator_nb.executors.local import LocalExecutor
 from orchestrator_nb.policies.admission import Admission, admission_for
 from orchestrator_nb.policies.retry import RetryPolicy
 from orchestrator_nb.runtime.assignments import Assigner
-from orchestrator_nb.runtime.finish import copy_results, merge_results, remove_sockets
+from orchestrator_nb.runtime.finish import copy_results, remove_sockets
 from orchestrator_nb.runtime.heartbeat import Heartbeat
 from orchestrator_nb.runtime.journal import Journal
+from orchestrator_nb.runtime.merger import Merger
 from orchestrator_nb.runtime.plans import load_plan_blob
 from orchestrator_nb.runtime.projector import FileWriter
 from orchestrator_nb.runtime.publisher import Publisher
@@ -63,6 +65,8 @@ class Engine:
         self._failure: StorageError | None = None
         self._disk_checked_at = 0.0
         self._jobs: int | None = None
+        #: The merge, while it goes on.
+        self._merging: asyncio.Task[None] | None = None
         #: Set once verbs can be obeyed.
         self.started = threading.Event()
         self.admission = Admission(settings.max_parallel)
@@ -197,12 +201,21 @@ class Engine:
             from orchestrator_nb.runtime.course import Course
 
             self.runner.course = Course(self, registry, self.state.goal)
+        self._merger = Merger(
+            self.state,
+            self.directory,
+            self.read,
+            Asker(registry.get, supervisor, self.settings),
+            context,
+            self.record,
+        )
+        self.keeper.limit = self.admission.max_parallel
         over = asyncio.Event()
         try:
             run_number = self._begin(await in_daemon_thread(reconcile, self.state), supervisor.facts, warnings)
             self.started.set()
             control = asyncio.create_task(self._serve_control(over))
-            running = asyncio.create_task(self.runner.run())
+            running = asyncio.create_task(self._work())
             try:
                 await asyncio.wait({control, running}, return_when=asyncio.FIRST_COMPLETED)
                 if not running.done():  # control ended by an error
@@ -212,7 +225,7 @@ class Engine:
                 over.set()
                 await control
             reason = running.result()
-            await self._finish(reason, run_number, self.runner.message)
+            self.record(e.RunEnded(run_number, as_end_reason(reason), self.runner.message))
         except Exception as error:
             self._say_error(error)
             raise
@@ -251,10 +264,22 @@ class Engine:
         self.record(*rulings, started, *(e.WarningRaised(message) for message in warnings))
         return run_number
 
-    async def _finish(self, reason: str, run_number: int, message: str = "") -> None:
-        if reason in ("completed", "failed") and not (self.state.goal and not self.state.round):
-            self.record(await in_daemon_thread(merge_results, self.state, self.directory, self.read))
-        self.record(e.RunEnded(run_number, as_end_reason(reason), message))
+    async def _work(self) -> str:
+        """Run the tasks and merge their results; return why the run ended."""
+        reason = await self.runner.run()
+        without_plan = self.state.goal is not None and not self.state.round
+        if reason not in ("completed", "failed") or without_plan:
+            return reason
+        self._merging = asyncio.create_task(self._merger.merge())
+        try:
+            await self._merging
+        except asyncio.CancelledError:
+            if not self.state.halting:
+                raise
+            return "halted"
+        finally:
+            self._merging = None
+        return reason
 
     def _say_error(self, error: Exception) -> None:
         if not isinstance(error, StorageError) and self.state.run is not None:
@@ -347,8 +372,12 @@ class Engine:
     def obey(self, request: Request) -> Reply:
         """Carry out a verb, on the loop; the reply says whether it was accepted, and if not, why."""
         runner, by = self.runner, request.by
+        if runner.over and self._merging is not None and request.verb == "halt":
+            self.record(e.HaltRequested(by, request.reason))
+            self._merging.cancel()
+            return Reply(True, f"halt accepted; the run is {self.state.status}")
         if runner.over:
-            return Reply(False, "the run has ended")
+            return Reply(False, "the run has ended" if self._merging is None else _ONLY_HALT)
         try:
             match request.verb:
                 case "pause":
@@ -372,6 +401,9 @@ class Engine:
         except OrchestratorError as error:
             return Reply(False, str(error))
         return Reply(True, f"{request.verb} accepted; the run is {self.state.status}")
+
+
+_ONLY_HALT = "all tasks have ended, and their results are being merged: only `halt` can be said now"
 
 
 def _tell_who_holds(holder: Holder | None) -> None:

@@ -1,35 +1,19 @@
-"""The end of a run: its results are merged into `final_output.md`, and put where people asked for them; litter goes."""
+"""After the end of a run: its results are put where people asked for them; litter goes."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator_nb.core.events import Artifact, ResultsMerged
 from orchestrator_nb.core.models import Plan
-from orchestrator_nb.core.state import State
 from orchestrator_nb.errors import StorageError
 from orchestrator_nb.kernels.directories import sweep
-from orchestrator_nb.merging import collect, merge
+from orchestrator_nb.runtime.merger import FINAL_OUTPUT
 from orchestrator_nb.storage.workspace import SessionDir
 
-FINAL_OUTPUT = "final_output.md"
 #: What a visible copy of the results holds: the document and what it links to.
 _RESULTS = (FINAL_OUTPUT, "results", "outputs")
-
-
-def merge_results(state: State, directory: SessionDir, read: Callable[[Artifact], bytes]) -> ResultsMerged:
-    """Write the merged document, durably, and return the event that says so."""
-    assert state.plan is not None
-    strategy = state.plan.merge.strategy
-    collection = collect(state, read)
-    content = merge(strategy, collection).encode()
-    directory.root.write_atomic(FINAL_OUTPUT, content, sync=True)
-    document = Artifact(FINAL_OUTPUT, len(content), hashlib.sha256(content).hexdigest())
-    return ResultsMerged(strategy, document, collection.missing)
 
 
 def copy_results(directory: SessionDir, target: Path) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from orchestrator_nb.agents.registry import Registry
 from orchestrator_nb.core.faults import Fault
+from orchestrator_nb.core.merges import Merge
 from orchestrator_nb.core.models import Task
 from orchestrator_nb.core.ports import Assignment, RunContext
 from orchestrator_nb.core.state import State
 from orchestrator_nb.errors import AgentError, OrchestratorError
 from orchestrator_nb.planning.loaded import LoadedPlan, located
+from orchestrator_nb.runtime.merger import NAME
 
 
 def preflight(state: State, run: RunContext, registry: Registry) -> None:
@@ -23,6 +25,8 @@ def preflight(state: State, run: RunContext, registry: Registry) -> None:
     assert state.plan is not None
     asked = (spec for task, spec in zip(state.by_index, state.plan.tasks, strict=True) if not task.status.settled)
     missing = [f"task '{spec.id}': {what}" for spec, what in obstacles(asked, run, registry)]
+    if what := obstacle_of_merge(state.plan.merge, run, registry):
+        missing.append(f"merge: {what}")
     if missing:
         shown = missing[:20] + ([f"... and {len(missing) - 20} more"] if len(missing) > 20 else [])
         raise AgentError("the plan cannot start:\n" + "\n".join(shown))
@@ -42,6 +46,8 @@ def warned(loaded: LoadedPlan, registry: Registry) -> LoadedPlan:
         Fault("warning", f"could not start on this machine: {what}", task.id, ("tasks", positions[task.id]))
         for task, what in obstacles(asked, run, registry)
     ]
+    if ":" not in plan.merge.agent and (what := obstacle_of_merge(plan.merge, run, registry)):
+        faults.append(Fault("warning", f"merge: could not be done on this machine: {what}", path=("merge",)))
     return replace(loaded, faults=(*loaded.faults, *located(faults, loaded.locate)))
 
 
@@ -60,3 +66,27 @@ def obstacles(tasks: Iterable[Task], run: RunContext, registry: Registry) -> Ite
                 asked[key] = str(error)
         if what := asked[key]:
             yield spec, what
+
+
+def obstacle_of_merge(merge: Merge, run: RunContext, registry: Registry) -> str | None:
+    """What whoever is to merge the results says is missing, or None."""
+    if not (merge.agent or merge.notebook):
+        return None
+    work = Task(id=NAME, agent=merge.agent, prompt="merge", notebook=merge.notebook, parameters=merge.parameters)
+    assignment = Assignment(run=run, task=work, number=0, work=work, attempt=1)
+    try:
+        return registry.get(work.kind).preflight(assignment) or _without_result(assignment)
+    except OrchestratorError as error:
+        return str(error)
+
+
+def _without_result(assignment: Assignment) -> str | None:
+    """What is wrong with a notebook that is to show the merged document, or None."""
+    if not assignment.work.notebook or "${" in assignment.work.notebook:
+        return None
+    from orchestrator_nb.agents.notebook import find
+    from orchestrator_nb.ipynb.document import read_notebook
+
+    path = find(assignment)
+    tags = [tag for cell in read_notebook(path)["cells"] for tag in cell["metadata"].get("tags", ())]
+    return None if "result" in tags else f"{path} has no cell tagged `result`, which would show the document"

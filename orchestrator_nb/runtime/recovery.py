@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.runtime.merger import name_for
 from orchestrator_nb.system.processes import sweep
 
 #: A task during which the coordinator died this often is held to be the cause, and fails (row A13).
@@ -16,6 +17,8 @@ def reconcile(state: State) -> list[e.AnyEvent]:
 
     Such an attempt is interrupted and runs again, without using up a retry; after `MAX_CRASHES` of them the task fails.
     """
+    if state.merging is not None:
+        sweep(state.session, name_for(state), state.merging.attempt)
     return [_rule(state, task.id) for task in state.by_index if task.status is TaskStatus.RUNNING]
 
 

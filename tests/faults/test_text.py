@@ -13,7 +13,7 @@ from orchestrator_nb.core.changes import differences
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.reports import Finding, Report
 from orchestrator_nb.core.state import State
-from orchestrator_nb.merging import STRATEGIES, Collection, Contribution, merge
+from orchestrator_nb.merging import WRITERS, Collection, Contribution, merge
 from orchestrator_nb.planning.breakdown import TaskBreakdown
 from orchestrator_nb.planning.proposal import proposal_text
 from orchestrator_nb.policies.admission import Admission
@@ -111,7 +111,7 @@ def sinks(hostile: str) -> Iterator[tuple[str, str]]:
         yield "explain", "\n".join(explain(state, task, Admission()).sentences)
     notes = {"goal": hostile, "assumptions": (hostile,), "parallel": hostile}
     yield "proposal", proposal_text(TaskBreakdown(plan=plan, **notes), [hostile], differences(Plan(), plan))
-    for strategy in STRATEGIES:
+    for strategy in WRITERS:
         yield strategy, merge(strategy, contributions(hostile))
 
 
@@ -227,7 +227,7 @@ TRICKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("strategy", sorted(WRITERS))
 def test_row_E10_no_text_changes_the_structure_of_the_merged_document(strategy: str) -> None:
     assert len(TRICKS) >= 50
     plain = skeleton(merge(strategy, contributions("harmless")))

@@ -23,11 +23,15 @@ _PLACES = {
     "AgentState": "orchestrator_nb.runtime.workers",
     "Finding": "orchestrator_nb.core.reports",
     "Orchestrator": "orchestrator_nb.runtime.orchestrator",
+    "OrchestratorDecision": "orchestrator_nb.core.reviews",
     "OrchestratorError": "orchestrator_nb.errors",
     "PermissionRecoveryEngine": "orchestrator_nb.agents.coding.recovery",
     "Plan": "orchestrator_nb.core.models",
     "PlanBuilder": "orchestrator_nb.planning.builder",
     "Report": "orchestrator_nb.core.reports",
+    "ReviewOrchestrator": "orchestrator_nb.policies.review",
+    "ReviewRequest": "orchestrator_nb.core.reviews",
+    "ReviewResponse": "orchestrator_nb.core.reviews",
     "Run": "orchestrator_nb.runtime.run",
     "Session": "orchestrator_nb.runtime.session",
     "Task": "orchestrator_nb.core.models",
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from orchestrator_nb.agents.function import TaskContext
     from orchestrator_nb.core.models import Plan, Task
     from orchestrator_nb.core.reports import Finding, Report
+    from orchestrator_nb.core.reviews import OrchestratorDecision, ReviewRequest, ReviewResponse
     from orchestrator_nb.errors import OrchestratorError
     from orchestrator_nb.headless.batch import batch
     from orchestrator_nb.headless.report import report
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
     from orchestrator_nb.jupyter.parameter_form import parameter_form
     from orchestrator_nb.planning.breakdown import TaskBreakdown
     from orchestrator_nb.planning.builder import PlanBuilder
+    from orchestrator_nb.policies.review import ReviewOrchestrator
     from orchestrator_nb.runtime.compare import compare
     from orchestrator_nb.runtime.orchestrator import Orchestrator, orchestrate
     from orchestrator_nb.runtime.run import Run
@@ -70,11 +76,15 @@ __all__ = [
     "AgentState",
     "Finding",
     "Orchestrator",
+    "OrchestratorDecision",
     "OrchestratorError",
     "PermissionRecoveryEngine",
     "Plan",
     "PlanBuilder",
     "Report",
+    "ReviewOrchestrator",
+    "ReviewRequest",
+    "ReviewResponse",
     "Run",
     "Session",
     "Task",

@@ -19,8 +19,10 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import admit, ending, rule
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.quotas import due, next_look
+from orchestrator_nb.core.reports import Finding
+from orchestrator_nb.core.reviews import VERDICTS, OrchestratorDecision, ReviewRequest, ReviewResponse
 from orchestrator_nb.core.state import State
-from orchestrator_nb.core.tasks import TaskState, TaskStatus
+from orchestrator_nb.core.tasks import WORKING, TaskState, TaskStatus
 from orchestrator_nb.policies.admission import admission_for
 from orchestrator_nb.policies.quota import QuotaPolicy
 from orchestrator_nb.policies.retry import RetryPolicy
@@ -166,12 +168,15 @@ class _Story:
             self.tell(*rulings)
         elif reason := ending(state):
             if reason == "completed" and self.dice.random() < 0.7:
+                if self.dice.random() < 0.3:
+                    self.tell(e.MergeStarted(1, "model", self.dice.choice(HOSTILE)))
+                    self.tell(e.MergeProgressed(1, self.dice.choice(HOSTILE)))
                 self.tell(e.ResultsMerged("structured", e.Artifact("final_output.md", 1, "0")))
             self.tell(e.RunEnded(self.runs, reason))  # type: ignore[arg-type]
         elif self.dice.random() < 0.1:
             self._person()
         elif state.running and self.dice.random() < 0.7:
-            self._attempt(self._any(TaskStatus.RUNNING))
+            self._attempt(self._any_at_work())
         else:
             self._admit()
 
@@ -179,7 +184,7 @@ class _Story:
         if self.runs and self.dice.random() < 0.2:
             self.accept(random_plan(self.dice))
         self.runs += 1
-        running = [task for task in self.state.by_index if task.status is TaskStatus.RUNNING]
+        running = [task for task in self.state.by_index if task.status in WORKING]
         self.tell(*(e.AttemptInterrupted(task.id, task.attempt, "crash", crashed=True) for task in running))
         self.tell(e.RunStarted(self.runs, 4242, "host", self.runs > 1))
 
@@ -200,7 +205,14 @@ class _Story:
         """Something happens to a running task."""
         dice = self.dice
         roll = dice.random()
-        if roll < 0.2:
+        if task.status is TaskStatus.AWAITING_REVIEW and roll < 0.8:
+            self.tell(self._review(task))
+        elif task.status is TaskStatus.AWAITING_REVIEW:
+            self.tell(e.AttemptInterrupted(task.id, task.attempt, "halted"))
+        elif roll < 0.04:
+            request = ReviewRequest("r", task.id, task.attempt, dice.choice(HOSTILE), "h", "?", ("ann", "bob"), 9.0)
+            self.tell(e.ReviewRequested(task.id, task.attempt, request))
+        elif roll < 0.2:
             self.tell(e.ProcessStarted(task.id, task.attempt, dice.randint(2, 32768), dice.randint(1, 10**6)))
         elif roll < 0.3:
             self.tell(self._told(task))
@@ -263,7 +275,7 @@ class _Story:
         elif verb == "stop":
             self.tell(e.StopRequested("ann", dice.choice(HOSTILE)))
         elif verb == "halt":
-            running = [task for task in state.by_index if task.status is TaskStatus.RUNNING]
+            running = [task for task in state.by_index if task.status in WORKING]
             self.tell(e.HaltRequested("ann"), *(e.AttemptInterrupted(t.id, t.attempt, "halted") for t in running))
         elif verb == "cancel" and not task.status.settled:
             self.tell(e.TaskCancelled(task.id, "ann", dice.choice(HOSTILE)))
@@ -286,5 +298,21 @@ class _Story:
         else:
             self.tell(e.CheckpointRejected(checkpoint_id, subject, self.dice.choice(HOSTILE), "ann"))
 
-    def _any(self, status: TaskStatus) -> TaskState:
-        return self.dice.choice([task for task in self.state.by_index if task.status is status])
+    def _any_at_work(self) -> TaskState:
+        return self.dice.choice([task for task in self.state.by_index if task.status in WORKING])
+
+    def _review(self, task: TaskState) -> e.AnyEvent:
+        """A review goes on: somebody votes, it is decided, or a person is asked."""
+        dice, name, text = self.dice, task.id, self.dice.choice(HOSTILE)
+        decided = OrchestratorDecision(dice.choice(["stop", "pause", "warn", "continue"]), text)
+        findings = (Finding(text, severity="low", file=text),)
+        vote = ReviewResponse("r", "ann", text, dice.choice(VERDICTS), "low", findings, 0.5, text)
+        spent = e.AgentSpent(f"{name}/review-ann", task.attempt, 5, 1, 0, None, dice.choice([False, True]))
+        return dice.choice(
+            [
+                e.ReviewVoted(name, task.attempt, vote),
+                e.ReviewDecided(name, task.attempt, decided),
+                e.SideWorkTold(spent),
+                e.CheckpointReached(f"{name}@{task.attempt}", name, task.attempt, text, "hash"),
+            ]
+        )

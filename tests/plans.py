@@ -66,6 +66,8 @@ TASK_KEYS = {
     "join": st.sampled_from(["all_success", "one_success", "none_failed_min_one_success", "all_done"]),
     "ok_exit_codes": st.lists(st.integers(0, 255), max_size=3),
     "isolate": st.sampled_from(["thread", "process"]),
+    "review": st.lists(st.sampled_from(["model", "human"]), max_size=2)
+    | mapping({"reviewers": st.lists(mapping(agent=TEXTS, name=TEXTS), max_size=2)}, rework=st.integers(0, 10)),
     "env": st.dictionaries(NAMES, TEXTS, max_size=2),
     "cwd": TEXTS,
 }

@@ -118,6 +118,20 @@ def result_facts(session: Session, task: TaskState) -> dict[str, Any]:
             {"path": str(path / output.path), "size": output.size, "sha256": output.sha256} for output in task.outputs
         ],
         "log": str(log) if log.is_file() else None,
+        "review": review_facts(session.state, task),
+    }
+
+
+def review_facts(state: State, task: TaskState) -> dict[str, Any] | None:
+    """The last review of a task's work: who said what, and what followed; None if it had none."""
+    review = state.reviews.get(task.id)
+    if review is None:
+        return None
+    return {
+        "reviewers": list(review.request.reviewers),
+        "triggers": list(review.request.triggers),
+        "votes": msgspec.to_builtins(review.votes),
+        "decision": msgspec.to_builtins(review.decision),
     }
 
 

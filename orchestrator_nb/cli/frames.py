@@ -47,9 +47,12 @@ def header(state: State, judged: Progress, *, last: bool) -> RenderableType:
 
 
 def _used(state: State) -> Iterator[RenderableType]:
-    """What coding agents have used so far, once they tell."""
+    """What agents have used so far, once they tell; and the merge, while it goes on."""
     if used := usage_line(state):
         yield text(("Used ", "dim"), used, overflow="ellipsis")
+    if state.merging is not None:
+        told = one_line(state.merge_message or state.merging.label)
+        yield text(("Merging ", "dim"), f"by {state.merging.agent}: {told}", overflow="ellipsis")
 
 
 def _whole(state: State, judged: Progress, *, last: bool) -> RenderableType:
@@ -150,6 +153,10 @@ def _detail(state: State, plan: Plan, task: TaskState) -> tuple[str, str]:
             return (one_line(state.checkpoints[task.checkpoint].question), "bold")
         case TaskStatus.AWAITING_QUOTA:
             return (of_task(state, task, time.time()), STATUSES["awaiting_quota"].terminal)
+        case TaskStatus.AWAITING_REVIEW:
+            review = state.reviews[task.id]
+            votes = some([f"{vote.reviewer}: {vote.verdict}" for vote in review.votes], 4)
+            return (f"{len(review.votes)} of {len(review.request.reviewers)} have voted {votes}".rstrip(), "")
         case TaskStatus.FAILED:
             return (one_line(task.error), STATUSES["failed"].terminal)
         case TaskStatus.BLOCKED:

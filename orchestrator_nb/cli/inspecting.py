@@ -83,7 +83,10 @@ def status(
 
 
 #: What is listed first of a large plan.
-_INTEREST = {"failed": 0, "awaiting_approval": 1, "running": 2, "retrying": 3, "awaiting_quota": 3, "blocked": 4}
+_INTEREST = {
+    "failed": 0, "awaiting_approval": 1, "running": 2, "awaiting_review": 2, "retrying": 3, "awaiting_quota": 3,
+    "blocked": 4,
+}  # fmt: skip
 
 
 def _say_head(session: Session) -> None:

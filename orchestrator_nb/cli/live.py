@@ -37,7 +37,13 @@ _JUDGING = 50
 #: Lines of a frame besides those of tasks and of what is below: header, blank lines, how many more.
 _OTHER_LINES = 9
 
-_ACTIVE = (TaskStatus.RUNNING, TaskStatus.AWAITING_APPROVAL, TaskStatus.AWAITING_QUOTA, TaskStatus.RETRYING)
+_ACTIVE = (
+    TaskStatus.RUNNING,
+    TaskStatus.AWAITING_REVIEW,
+    TaskStatus.AWAITING_APPROVAL,
+    TaskStatus.AWAITING_QUOTA,
+    TaskStatus.RETRYING,
+)
 _TO_COME = (TaskStatus.WAITING, TaskStatus.PENDING, TaskStatus.AWAITING_QUOTA)
 _BEGINNINGS = e.TaskStarted | e.CheckpointReached | e.TaskRetryScheduled | e.QuotaReached
 _ENDINGS = e.TaskCompleted | e.TaskFailed | e.TaskBlocked | e.TaskSkipped | e.TaskCancelled

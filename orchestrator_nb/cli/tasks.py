@@ -68,6 +68,7 @@ def _story(session: Session, task: TaskState, facts: dict[str, object]) -> list[
         [f"{sign} ", (name, style)],
     ]
     lines += [[(f"{name + ':':<12}", "dim"), value] for name, value in rows.items() if value]
+    lines += [[("Review:     ", "dim"), line] for line in _review(session, task)]
     lines += [[("Output:     ", "dim"), str(session.path / output.path)] for output in task.outputs]
     if task.status == "awaiting_approval":
         asked = session.state.checkpoints[task.checkpoint]
@@ -96,6 +97,19 @@ def _agent_rows(session: Session, task: TaskState) -> dict[str, str]:
         rows["Changed"] = some(named, 10, len(named) + task.work.more_changes)
     rows["Commits"] = some([commit[:12] for commit in task.commits])
     return rows
+
+
+def _review(session: Session, task: TaskState) -> list[str]:
+    """Who said what of its work, and what followed."""
+    from orchestrator_nb.core.reviews import votes_text
+    from orchestrator_nb.projections.text import one_line
+
+    review = session.state.reviews.get(task.id)
+    if review is None:
+        return []
+    decision = review.decision
+    ruling = [f"{decision.ruling}: {decision.reason}"] if decision else ["not decided yet"]
+    return ruling + [one_line(line.removeprefix("- "), 500) for line in votes_text(review.votes).splitlines()]
 
 
 def _as_text(value: object) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import OnFailure, Task
 from orchestrator_nb.core.state import State
-from orchestrator_nb.core.tasks import PENDING, RETRYING, RUNNING, WAITING, TaskState, TaskStatus, join_verdict
+from orchestrator_nb.core.tasks import PENDING, RETRYING, WAITING, TaskState, TaskStatus, join_verdict
 
 Demand = tuple[tuple[str, float], ...]
 
@@ -102,7 +102,7 @@ def admit(state: State, admission: AdmissionQuestion, now: float) -> list[TaskSt
         state.release_due(now)
     if state.paused or state.stopping or state.halting or state.failed_fast:
         return []
-    room = admission.max_parallel - state.counts[RUNNING]
+    room = admission.max_parallel - state.running
     if room <= 0 or not state.ready:
         return []
     starts: dict[int, TaskState] = {}
@@ -151,7 +151,7 @@ def _plus(used: Mapping[str, float], demand: Demand) -> dict[str, float]:
 def ending(state: State) -> str:
     """Why the run is over: ``completed``, ``failed``, ``stopped`` or ``halted``; empty while it goes on."""
     counts = state.counts
-    if counts[RUNNING]:
+    if state.running:
         return ""
     if state.halting:
         return "halted"

@@ -21,14 +21,23 @@ from orchestrator_nb.core.agent_events import (
     Changed,
 )
 from orchestrator_nb.core.event import Artifact, Event
+from orchestrator_nb.core.side_events import (
+    MergeProgressed,
+    MergeStarted,
+    ReviewDecided,
+    ReviewRequested,
+    ReviewVoted,
+    SideWorkTold,
+)
 
 __all__ = [
-    "FORMAT", "MOST_CHANGES", "AgentDenied", "AgentIdentified", "AgentSpent", "AgentStarted", "AgentWork", "AnyEvent",
-    "Artifact", "AttemptEvent", "AttemptInterrupted", "Changed", "CheckpointApproved", "CheckpointReached",
-    "CheckpointRejected", "Event", "HaltRequested", "PlanAccepted", "ProcessStarted", "Record", "ResultsMerged",
-    "RunEnded", "RunPaused", "RunStarted", "RunUnpaused", "SessionCreated", "StopRequested", "TaskBlocked",
-    "TaskCancelled", "TaskCompleted", "TaskFailed", "TaskFailureSettled", "TaskProgressed", "TaskReset",
-    "TaskRetryScheduled", "TaskSkipped", "TaskStarted", "WarningRaised",
+    "FORMAT", "MOST_CHANGES", "AgentDenied", "AgentIdentified", "AgentSpent", "AgentStarted", "AgentWork",
+    "AnyEvent", "Artifact", "AttemptEvent", "AttemptInterrupted", "Changed", "CheckpointApproved",
+    "CheckpointReached", "CheckpointRejected", "Event", "HaltRequested", "MergeProgressed", "MergeStarted",
+    "PlanAccepted", "ProcessStarted", "Record", "ResultsMerged", "ReviewDecided", "ReviewRequested", "ReviewVoted",
+    "RunEnded", "RunPaused", "RunStarted", "RunUnpaused", "SessionCreated", "SideWorkTold", "StopRequested",
+    "TaskBlocked", "TaskCancelled", "TaskCompleted", "TaskFailed", "TaskFailureSettled", "TaskProgressed",
+    "TaskReset", "TaskRetryScheduled", "TaskSkipped", "TaskStarted", "WarningRaised",
 ]  # fmt: skip
 
 
@@ -152,23 +161,6 @@ class ResultsMerged(Event, frozen=True, tag="results_merged"):
     strategy: str
     document: Artifact
     missing: tuple[str, ...] = ()
-
-
-class MergeStarted(Event, frozen=True, tag="merge_started"):
-    """An agent or a notebook begins to work on the merged document: one request of it."""
-
-    #: Its directory is ``attempts/merging/<attempt>``.
-    attempt: int
-    agent: str
-    #: What it is to do, in a few words.
-    label: str = ""
-
-
-class MergeProgressed(Event, frozen=True, tag="merge_progressed"):
-    """The merge told how far it is."""
-
-    attempt: int
-    message: str
 
 
 class WarningRaised(Event, frozen=True, tag="warning_raised"):
@@ -396,6 +388,7 @@ AnyEvent = (
     | ResultsMerged
     | MergeStarted
     | MergeProgressed
+    | SideWorkTold
     | WarningRaised
     | TaskStarted
     | ProcessStarted
@@ -416,6 +409,9 @@ AnyEvent = (
     | QuotaProbed
     | QuotaRestored
     | TaskReset
+    | ReviewRequested
+    | ReviewVoted
+    | ReviewDecided
     | CheckpointReached
     | CheckpointApproved
     | CheckpointRejected

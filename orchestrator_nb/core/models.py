@@ -33,6 +33,7 @@ from orchestrator_nb.core.fields import (
 )
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.merges import Merge, MergeOrStrategy
+from orchestrator_nb.core.reviewers import ReviewOrReviewers
 
 if TYPE_CHECKING:
     import networkx
@@ -261,8 +262,7 @@ class Task(Work):
     cell_timeout: Annotated[Number, Field(gt=0)] | None = None
     """Time limit of each cell of its notebook, in seconds."""
     keep_kernel_on_error: Duration | None = None
-    """How long the kernel of its notebook is kept when a cell has failed, as `1h` or in seconds; `retry` with
-    `from_failed_cell` goes on in it. It ends with the run."""
+    """How long the kernel of its notebook is kept after a failed cell (`1h`, or seconds): `retry` can go on in it."""
     retry: RetryOrAttempts | None = None
     """How often it is tried; a number means that many attempts on S1's schedule."""
     on_failure: OnFailure = OnFailure.BLOCK
@@ -275,6 +275,8 @@ class Task(Work):
     """When several dependencies are enough."""
     ok_exit_codes: tuple[ExitCode, ...] = (0,)
     """Exit codes of its command that are no failure."""
+    review: ReviewOrReviewers | None = None
+    """Who judges its work before it counts, and what may follow."""
     isolate: Literal["thread", "process"] = "thread"
     """Where a function runs: in a process of its own its timeout is real."""
     env: dict[str, str] = {}
@@ -293,8 +295,11 @@ class Task(Work):
         """Store the fields compactly: there may be 100,000 tasks (a third of the bytes, half of them in two sets)."""
         values = self.__dict__
         object.__delattr__(self, "__dict__")
-        for name, value in values.items():  # one by one, Python keeps the names once for all tasks
+        review = values.pop("review")
+        for name, value in values.items():  # one by one, Python keeps up to 29 names once for all tasks
             object.__setattr__(self, name, value)
+        if review is not None:  # else it is found in the class
+            object.__setattr__(self, "review", review)
         object.__setattr__(self, "__pydantic_fields_set__", _TASK_FIELDS)
 
     @property
@@ -315,6 +320,7 @@ class Task(Work):
         return tuple([d.task for d in self.dependencies if d.kind in _ORDERING])
 
 
+Task.review = None
 _TASK_FIELDS = set(Task.model_fields)
 _ORDERING = frozenset([DependencyKind.DATA, DependencyKind.SEQUENTIAL])
 

@@ -75,6 +75,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     answered_by: str = ""
     #: Hash of the question that was answered (`subject_hash`): the answer to another one does not count.
     subject_sha256: str = ""
+    #: Identity of what the attempt does, where its work is reviewed (DESIGN 4 "Task identity").
+    fingerprint: str = ""
 
     @property
     def idempotency_key(self) -> str:

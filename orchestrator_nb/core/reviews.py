@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 import msgspec
@@ -61,6 +63,26 @@ class ReviewResponse(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         """The worst severity of what was seen; empty if nothing was."""
         seen = {self.severity, *(finding.severity for finding in self.findings)}
         return next((severity for severity in SEVERITIES if severity in seen), "")
+
+
+def votes_text(votes: Iterable[ReviewResponse]) -> str:
+    """Who said what, as lines of text."""
+    lines = []
+    for vote in votes:
+        worst = f", {vote.worst}" if vote.worst else ""
+        sure = f", confidence {vote.confidence:.0%}" if vote.confidence is not None else ""
+        comment = f": {' '.join(vote.comment.split())}" if vote.comment.strip() else ""
+        lines.append(f"- {vote.reviewer} ({vote.vendor}): {vote.verdict}{worst}{sure}{comment}")
+        for finding in vote.findings:
+            at = f" ({finding.file}{f':{finding.line}' if finding.line else ''})" if finding.file else ""
+            lines.append(f"  - {finding.severity}: {' '.join(finding.message.split())}{at}")
+    return "\n".join(lines)
+
+
+def review_id(task: str, reviewer: str) -> str:
+    """What stands for a task's id where a reviewer has its attempt: no task has such an id beside `task`."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", reviewer).strip("-")[:60] or "x"
+    return f"{task}/review-{name}"
 
 
 class OrchestratorDecision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -20,6 +20,7 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.core.agent_attempts import AgentAttempt, end, take
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.models import Plan, agent_kind
+from orchestrator_nb.core.reviews import OrchestratorDecision, ReviewRequest, ReviewResponse
 from orchestrator_nb.core.stages import FIRST_STAGE_AGENT, stage_of
 from orchestrator_nb.core.tasks import (
     AWAITING_QUOTA,
@@ -30,6 +31,7 @@ from orchestrator_nb.core.tasks import (
     SKIPPED,
     TRANSITIONS,
     WAITING,
+    WORKING,
     TaskState,
     TaskStatus,
     join_verdict,
@@ -69,6 +71,15 @@ class QuotaState(msgspec.Struct):
     probe: str = ""
 
 
+class ReviewState(msgspec.Struct):
+    """The last review of a task's work."""
+
+    request: ReviewRequest
+    asked_at: float
+    votes: tuple[ReviewResponse, ...] = ()
+    decision: OrchestratorDecision | None = None
+
+
 class State:
     """The fold of a session's events. Fields are public to read."""
 
@@ -100,6 +111,8 @@ class State:
         self.checkpoints: dict[str, CheckpointState] = {}
         #: Usage limits that are waited for, by vendor.
         self.quotas: dict[str, QuotaState] = {}
+        #: The last review of each task that had one.
+        self.reviews: dict[str, ReviewState] = {}
         self.merged: e.ResultsMerged | None = None
         #: Of a session that began with a prompt: what it is to reach, what was proposed last, the round of the loop
         #: whose tasks are in force, and the gaps that were found last.
@@ -134,7 +147,7 @@ class State:
     @property
     def running(self) -> int:
         """Number of tasks that are running."""
-        return self.counts[RUNNING]
+        return self.counts[RUNNING] + self.counts[TaskStatus.AWAITING_REVIEW]
 
     @property
     def open_checkpoints(self) -> list[CheckpointState]:
@@ -311,7 +324,7 @@ class State:
         self._settle(task)
 
     def _cancelled(self, task: TaskState, event: e.TaskCancelled, at: float, target: TaskStatus) -> None:
-        if task.status is RUNNING:
+        if task.status in WORKING:
             self._end_attempt(task, at, None)
         task.message = event.reason
         self._move(task, target)
@@ -358,13 +371,29 @@ class State:
         self._move(task, target)
         heapq.heappush(self.ready, task.key)
 
+    def _review_requested(self, task: TaskState, event: e.ReviewRequested, at: float, target: TaskStatus) -> None:
+        earlier = self.reviews.get(task.id)
+        same = earlier is not None and earlier.request.subject_sha256 == event.request.subject_sha256
+        votes = earlier.votes if earlier is not None and same else ()
+        self.reviews[task.id] = ReviewState(event.request, at, votes)
+        self._move(task, target)
+
+    def _review_voted(self, task: TaskState, event: e.ReviewVoted, at: float, target: TaskStatus) -> None:
+        self.reviews[task.id].votes += (event.response,)
+
+    def _review_decided(self, task: TaskState, event: e.ReviewDecided, at: float, target: TaskStatus) -> None:
+        self.reviews[task.id].decision = event.decision
+        if event.decision.ruling == "stop":
+            task.reworks += 1
+        self._move(task, target)
+
     def _end_attempt(self, task: TaskState, at: float, duration: float | None) -> None:
         task.ended_at = at
         task.duration = duration
         task.process = None
         if self.agent_attempts and (attempts := self.agent_attempts.get(task.id)):
             end(attempts, task.attempt, at - (task.started_at or at) if duration is None else duration)
-        if task.demand and task.status is RUNNING:
+        if task.demand and task.status in WORKING:
             for name, amount in task.demand:
                 self.used[name] -= amount
                 self.wake(name)
@@ -405,7 +434,8 @@ class State:
     def _forget(self, task: TaskState) -> None:
         self._move(task, WAITING)
         task.settled = False
-        task.failures = task.interruptions = task.quota_waits = 0
+        task.failures = task.interruptions = task.quota_waits = task.reworks = 0
+        self.reviews.pop(task.id, None)
         task.fallback = False
         task.blocked_by = task.error = task.error_kind = task.message = ""
         task.value = msgspec.UNSET
@@ -526,7 +556,7 @@ class State:
                 self._make_ready(task)
             else:
                 heapq.heappush(self.ready, task.key)
-        elif task.status is RUNNING:
+        elif task.status in WORKING:
             for name, amount in task.demand:
                 self.used[name] = self.used.get(name, 0.0) + amount
         elif task.status is TaskStatus.FAILED and not task.settled:
@@ -571,6 +601,12 @@ class State:
 
     def _merge_progressed(self, event: e.MergeProgressed, record: e.Record, plan: Plan | None) -> None:
         self.merge_message = event.message
+
+    def _side_work_told(self, event: e.SideWorkTold, record: e.Record, plan: Plan | None) -> None:
+        attempts = self.agent_attempts.setdefault(event.told.task, [])
+        take(attempts, event.told)
+        if isinstance(event.told, e.AgentSpent) and event.told.final:
+            end(attempts, event.told.attempt, None)
 
     def _warning_raised(self, event: e.WarningRaised, record: e.Record, plan: Plan | None) -> None:
         self.warnings.append(event)
@@ -626,6 +662,9 @@ _TASK_EVENTS: dict[type[e.Event], Any] = {
     e.CheckpointReached: State._checkpoint,
     e.QuotaReached: State._quota_reached,
     e.QuotaProbed: State._quota_probed,
+    e.ReviewRequested: State._review_requested,
+    e.ReviewVoted: State._review_voted,
+    e.ReviewDecided: State._review_decided,
 }
 _SESSION_EVENTS: dict[type[e.Event], Any] = {
     e.SessionCreated: State._session_created,
@@ -642,6 +681,7 @@ _SESSION_EVENTS: dict[type[e.Event], Any] = {
     e.ResultsMerged: State._results_merged,
     e.MergeStarted: State._merge_started,
     e.MergeProgressed: State._merge_progressed,
+    e.SideWorkTold: State._side_work_told,
     e.WarningRaised: State._warning_raised,
     e.QuotaRestored: State._quota_restored,
     e.CheckpointApproved: State._answered,

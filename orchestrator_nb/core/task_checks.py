@@ -13,6 +13,7 @@ from orchestrator_nb.core.ids import is_identifier
 from orchestrator_nb.core.models import DependencyKind, Join, OnFailure, Plan, Resources, Task, Work, agent_kind
 from orchestrator_nb.core.names import Names
 from orchestrator_nb.core.params import fault_of_value
+from orchestrator_nb.core.reviewers import Review, Reviewer
 from orchestrator_nb.core.values import Reference, places, scan, shell_remedy
 from orchestrator_nb.errors import BadReference
 
@@ -82,6 +83,8 @@ class TaskCheck:
             self.check_resources(task.resources)
         if task.join is not Join.ALL_SUCCESS:
             self.check_join()
+        if task.review is not None:
+            self.check_review(task.review)
         if len(task.files) > CONTEXT_BUDGET:
             self.warn(f"Task {task.id} exceeds context budget", "files")
         return self.faults
@@ -262,12 +265,58 @@ class TaskCheck:
             if not lock.strip():
                 self.error("a lock needs a name", "resources", "locks", index, remedy="name the thing that it guards")
 
+    def check_review(self, review: Review) -> None:
+        """There are reviewers, each is somebody else, none of them did the work."""
+        if not review.reviewers:
+            self.error("a review needs a reviewer", "review", remedy="name one, as `model`, or leave the review out")
+        labels: set[str] = set()
+        for number, reviewer in enumerate(review.reviewers):
+            at = ("review", "reviewers", number)
+            kind, agents = reviewer.kind, self.around.agents
+            if not kind:
+                self.error("a reviewer is an agent or a function", *at, remedy="add `agent`")
+            elif agents is not None and kind not in agents and ":" not in kind:
+                self.error(f"unknown agent '{kind}'", *at, remedy=agents.hint(kind))
+            if (kind == "function") is not (reviewer.function is not None):
+                self.error(
+                    "a function that reviews needs `function`, and no other does", *at, remedy="name one or none"
+                )
+            if reviewer.label in labels:
+                self.error(f"two reviewers are called '{reviewer.label}'", *at, remedy="give one a `name`")
+            labels.add(reviewer.label)
+            if any(is_same(reviewer, work) for work in (self.task, self.task.fallback) if work is not None):
+                message = f"'{reviewer.label}' would review its own work"
+                self.error(message, *at, remedy="let another agent or model review it")
+            self.check_reviewer_values(reviewer, at)
+        if sum(reviewer.kind == "human" for reviewer in review.reviewers) > 1:
+            self.error("only one of the reviewers can be a person", "review", remedy="keep one")
+
+    def check_reviewer_values(self, reviewer: Reviewer, at: Path) -> None:
+        """Of values, only those of the plan's parameters can be given to a reviewer."""
+        for path, text in places(Work(parameters=reviewer.parameters)):
+            for piece in scan(text) if "$" in text else ():
+                if isinstance(piece, BadReference):
+                    self.error(str(piece), *at, *path)
+                elif isinstance(piece, Reference) and (piece.task or piece.name not in self.around.params):
+                    self.error(f"{piece}: the plan has no such parameter", *at, *path, remedy="declare it in `params`")
+
     def check_join(self) -> None:
         """A choice between dependencies needs some."""
         upstream = self.task.upstream
         if not upstream or (self.task.join is Join.ONE_SUCCESS and len(upstream) == 1):
             count = "one dependency" if upstream else "no dependencies"
             self.warn(f"join '{self.task.join}' means nothing with {count}", "join", remedy="leave it out")
+
+
+def is_same(reviewer: Reviewer, work: Work) -> bool:
+    """Whether a reviewer is the one who does `work`: the same agent with the same model, or perhaps the same."""
+    kind = agent_kind(work)
+    if reviewer.kind != kind or kind == "simulated":  # that one only plays whoever it is told to
+        return False
+    if kind == "function":
+        return reviewer.function == work.function
+    models = {reviewer.parameters.get("model"), work.parameters.get("model")}
+    return len(models - {None}) < 2
 
 
 def check_tasks(around: Surroundings) -> Iterator[Fault]:

@@ -45,6 +45,8 @@ AWAITING_QUOTA = TaskStatus.AWAITING_QUOTA
 _ALL_SUCCESS = Join.ALL_SUCCESS
 
 _S = TaskStatus
+#: An attempt of the task is going on: somebody works on it, and its limited things are in use.
+WORKING = frozenset([_S.RUNNING, _S.AWAITING_REVIEW])
 SETTLED = frozenset([_S.COMPLETED, _S.FAILED, _S.BLOCKED, _S.SKIPPED, _S.CANCELLED])
 
 _BEFORE_START: dict[type[e.Event], TaskStatus] = {
@@ -71,6 +73,7 @@ TRANSITIONS: dict[TaskStatus, dict[type[e.Event], TaskStatus]] = {
         e.AttemptInterrupted: _S.PENDING,
         e.CheckpointReached: _S.AWAITING_APPROVAL,
         e.QuotaReached: _S.AWAITING_QUOTA,
+        e.ReviewRequested: _S.AWAITING_REVIEW,
     },
     _S.RETRYING: {
         e.TaskStarted: _S.RUNNING,
@@ -91,7 +94,16 @@ TRANSITIONS: dict[TaskStatus, dict[type[e.Event], TaskStatus]] = {
         e.TaskReset: _S.WAITING,
         e.TaskCancelled: _S.CANCELLED,
     },
-    _S.AWAITING_REVIEW: {},
+    _S.AWAITING_REVIEW: {
+        e.ProcessStarted: _S.AWAITING_REVIEW,  # a reviewer's
+        e.TaskProgressed: _S.AWAITING_REVIEW,
+        e.ReviewVoted: _S.AWAITING_REVIEW,
+        e.ReviewDecided: _S.RUNNING,
+        e.CheckpointReached: _S.AWAITING_APPROVAL,  # one of the reviewers is a person
+        e.TaskFailed: _S.FAILED,
+        e.TaskCancelled: _S.CANCELLED,
+        e.AttemptInterrupted: _S.PENDING,
+    },
     _S.FAILED: {
         e.TaskRetryScheduled: _S.RETRYING,
         e.TaskFailureSettled: _S.FAILED,
@@ -119,6 +131,8 @@ class TaskState(msgspec.Struct, gc=False):
     interruptions: int = 0
     #: How often its attempts have met a usage limit since the last reset.
     quota_waits: int = 0
+    #: Reviews that stopped it since the last reset.
+    reworks: int = 0
     #: Whether the next or last attempt is the fallback's.
     fallback: bool = False
     batch: int = 0

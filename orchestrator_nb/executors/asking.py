@@ -13,7 +13,14 @@ from typing import Any
 
 import msgspec
 
-from orchestrator_nb.core.events import Event
+from orchestrator_nb.core.events import (
+    AgentDenied,
+    AgentIdentified,
+    AgentSpent,
+    AgentStarted,
+    Event,
+    SideWorkTold,
+)
 from orchestrator_nb.core.models import agent_kind
 from orchestrator_nb.core.ports import Agent, Assignment, Checkpoint, Failure, Spawner, Success, Timeout
 from orchestrator_nb.errors import AgentError, OrchestratorError
@@ -21,6 +28,8 @@ from orchestrator_nb.executors.results import Reader
 from orchestrator_nb.executors.services import LocalServices, run_environment
 from orchestrator_nb.storage.settings import Settings
 from orchestrator_nb.system.tracebacks import summary_of
+
+_OF_ITSELF = (AgentStarted, AgentIdentified, AgentDenied, AgentSpent)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -56,9 +65,13 @@ class Asker:
     ) -> Answer | Failure | Checkpoint | Timeout:
         """Let an agent do `assignment`; `record` takes what it tells meanwhile. Its processes have ended on return.
 
-        Never raises but for cancellation.
+        Never raises but for cancellation. `record` gets progress, and what the agent tells of itself as `SideWorkTold`.
         """
-        services = LocalServices(assignment, self._spawner, record, self._environment)
+
+        def note(event: Event) -> None:
+            record(SideWorkTold(event) if isinstance(event, _OF_ITSELF) else event)
+
+        services = LocalServices(assignment, self._spawner, note, self._environment)
         try:
             async with asyncio.timeout(assignment.timeout) as limit:
                 outcome = await self._agents(agent_kind(assignment.work)).run(assignment, services)

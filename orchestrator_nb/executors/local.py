@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
@@ -39,6 +40,17 @@ from orchestrator_nb.storage.settings import Settings
 from orchestrator_nb.storage.workspace import SessionDir
 from orchestrator_nb.system.tracebacks import summary_of
 
+
+class Reviewing(Protocol):
+    """Has work judged by others before it counts."""
+
+    async def held(self, assignment: Assignment) -> tuple[int, Success] | None:
+        """The attempt whose work is done and waits for its review, with what it gave back; None: there is none."""
+
+    async def review(self, assignment: Assignment, passed: Passed) -> Failure | Checkpoint | None:
+        """Have the work judged; None lets it count."""
+
+
 _OUTCOMES = (Success, Failure, Checkpoint, Timeout)
 
 
@@ -52,9 +64,10 @@ class LocalExecutor:
         settings: Caps of results and outputs, and the seconds between TERM and KILL.
         environment: What processes inherit; this process's environment when left out.
         keeper: Holds what outlives its attempt; without, nothing does.
+        reviewing: Has work judged whose task asks for it; without, nothing is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts
         self,
         agents: Callable[[str], Agent],
         spawner: Spawner,
@@ -62,8 +75,10 @@ class LocalExecutor:
         settings: Settings,
         environment: Mapping[str, str] | None = None,
         keeper: Keeper | None = None,
+        reviewing: Reviewing | None = None,
     ) -> None:
         self._keeper = keeper
+        self._reviewing = reviewing
         self._agents = agents
         self._spawner = spawner
         self._record = record
@@ -94,8 +109,8 @@ class LocalExecutor:
                     self._keeper.end(assignment.task.id)
                 if services.processes:
                     await services.end_processes(self._settings.grace)
-            if isinstance(result, _Passed):
-                execution = await _promoted(result, assignment)
+            if isinstance(result, Passed):
+                execution = await _promoted(result)
                 return msgspec.structs.replace(execution, duration=monotonic() - started)
             return Execution(result, monotonic() - started)
         except (StorageError, UnsafePath) as error:
@@ -106,24 +121,38 @@ class LocalExecutor:
 
     async def _attempt_within(
         self, seconds: float, assignment: Assignment, services: LocalServices
-    ) -> Outcome | _Passed:
+    ) -> Outcome | Passed:
         """Work and checks within the attempt's time limit, by the monotonic clock."""
         note = ""
         try:
             async with asyncio.timeout(seconds) as limit:
-                result = await self._attempt(assignment, services)
+                result = await self._attempt(assignment, services, limit)
         except TimeoutError as error:
             note = "; ".join(getattr(error.__cause__, "__notes__", ()))
         return Timeout(seconds, note) if limit.expired() else result
 
-    async def _attempt(self, assignment: Assignment, services: LocalServices) -> Outcome | _Passed:
-        outcome = await self._outcome(assignment, services)
+    async def _attempt(
+        self, assignment: Assignment, services: LocalServices, limit: asyncio.Timeout | None = None
+    ) -> Outcome | Passed:
+        held = None
+        if assignment.task.review is not None and self._reviewing is not None:
+            held = await self._reviewing.held(assignment)
+        if held is not None:  # its work is done, and waits for its review
+            assignment = msgspec.structs.replace(assignment, attempt=held[0])
+        outcome = held[1] if held is not None else await self._outcome(assignment, services)
         if type(outcome) is not Success:
             return outcome
         finishing = _finishing(self._agents(agent_kind(assignment.work)))
         if _is_plain(outcome, assignment):
             return await finishing.finish(assignment, services, outcome) if finishing else outcome
         result = await self._checked(outcome, assignment, services, finishing)
+        if type(result) is Passed and assignment.task.review is not None and self._reviewing is not None:
+            with _unlimited(limit):  # a review has a deadline of its own
+                objection = await self._reviewing.review(assignment, result)
+            if isinstance(objection, Failure):
+                result = objection
+            elif objection is not None:
+                return objection
         if finishing is None:
             return result
         if isinstance(result, Failure):
@@ -156,7 +185,7 @@ class LocalExecutor:
 
     async def _checked(
         self, success: Success, assignment: Assignment, services: LocalServices, finishing: Finishing | None
-    ) -> Failure | _Passed:
+    ) -> Failure | Passed:
         """Hold the success against what the task declares: outputs, result, checks."""
         task = assignment.task
         names = tuple(dict.fromkeys((*task.outputs, *success.outputs)))
@@ -177,7 +206,7 @@ class LocalExecutor:
             outputs = await self._collected(assignment, names)  # a check may have changed them
             if outputs.faults:
                 return _but(success, _missing_outputs(outputs), "missing_outputs")
-        return _Passed(success, reading, outputs)
+        return Passed(assignment, success, reading, outputs)
 
     async def _collected(self, assignment: Assignment, names: tuple[str, ...]) -> Outputs:
         if not names:
@@ -185,6 +214,20 @@ class LocalExecutor:
         session = SessionDir(Path(assignment.run.directory))
         directory = f"{session.attempt(assignment.task.id, assignment.attempt)}/outputs"
         return await asyncio.to_thread(collect_outputs, session.root, directory, names, self._settings.output_cap)
+
+
+@contextmanager
+def _unlimited(limit: asyncio.Timeout | None) -> Iterator[None]:
+    """What is done here does not count against the attempt's time limit."""
+    end = limit.when() if limit is not None else None
+    if limit is None or end is None:
+        yield
+        return
+    now = asyncio.get_running_loop().time
+    left = end - now()
+    limit.reschedule(None)
+    yield
+    limit.reschedule(now() + left)
 
 
 def _finishing(agent: Agent) -> Finishing | None:
@@ -195,9 +238,10 @@ def _finishing(agent: Agent) -> Finishing | None:
 _NO_OUTPUTS = Outputs((), ())
 
 
-class _Passed(msgspec.Struct, frozen=True):
+class Passed(msgspec.Struct, frozen=True):
     """A success that holds: read, checked, not yet promoted."""
 
+    assignment: Assignment
     success: Success
     reading: Reading
     outputs: Outputs
@@ -210,7 +254,7 @@ def _is_plain(success: Success, assignment: Assignment) -> bool:
         success.value is None
         and success.text is None
         and success.file is None
-        and not (success.outputs or task.outputs or task.checks or task.result)
+        and not (success.outputs or task.outputs or task.checks or task.result or task.review)
     )
 
 
@@ -227,21 +271,22 @@ def _missing_inputs(assignment: Assignment) -> str:
     return f"Missing inputs: {', '.join(missing)}" if missing else ""
 
 
-async def _promoted(passed: _Passed, assignment: Assignment) -> Execution:
+async def _promoted(passed: Passed) -> Execution:
     """Move outputs and result to their final places; they are on stable storage when this returns."""
     reading = passed.reading
     outputs: tuple[Artifact, ...] = ()
     result: Artifact | None = None
     if passed.outputs.artifacts or reading.content is not None:
         loop = asyncio.get_running_loop()
-        outputs, result = await finished(loop.run_in_executor(None, _promote, passed, assignment))
+        outputs, result = await finished(loop.run_in_executor(None, _promote, passed))
     exit_code, commits = passed.success.exit_code, passed.success.commits
     work = passed.success.work
     success = Success(value=reading.value, format=reading.format, exit_code=exit_code, commits=commits, work=work)
     return Execution(success, 0.0, result, reading.format, outputs, passed.success.warnings + reading.warnings)
 
 
-def _promote(passed: _Passed, assignment: Assignment) -> tuple[tuple[Artifact, ...], Artifact | None]:
+def _promote(passed: Passed) -> tuple[tuple[Artifact, ...], Artifact | None]:
+    assignment = passed.assignment
     session = SessionDir(Path(assignment.run.directory))
     attempt = session.attempt(assignment.task.id, assignment.attempt)
     outputs = []

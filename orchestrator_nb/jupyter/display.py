@@ -142,5 +142,11 @@ def _wait_until_only_people_can_go_on(run: Run) -> None:
 
 
 def _waits_for_people(state: State) -> bool:
-    busy = (TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.RETRYING, TaskStatus.AWAITING_QUOTA)
+    busy = (
+        TaskStatus.RUNNING,
+        TaskStatus.PENDING,
+        TaskStatus.RETRYING,
+        TaskStatus.AWAITING_QUOTA,
+        TaskStatus.AWAITING_REVIEW,
+    )
     return bool(state.open_checkpoints) and not any(state.counts[status] for status in busy)

@@ -33,7 +33,13 @@ _FILES = 200
 #: Tasks that the chooser offers at once.
 _OFFERED = 50
 #: In this order it offers them.
-_FIRST = (TaskStatus.RUNNING, TaskStatus.AWAITING_APPROVAL, TaskStatus.RETRYING, TaskStatus.FAILED)
+_FIRST = (
+    TaskStatus.RUNNING,
+    TaskStatus.AWAITING_REVIEW,
+    TaskStatus.AWAITING_APPROVAL,
+    TaskStatus.RETRYING,
+    TaskStatus.FAILED,
+)
 
 
 class OutputPane(Pane):

@@ -23,6 +23,7 @@ from orchestrator_nb.core.models import (
     Task,
     Work,
 )
+from orchestrator_nb.core.reviewers import Review, Reviewer
 
 #: The keys that each mapping of a plan may have, by where it is (``*``: any name or position).
 _KEYS: dict[Path, Iterable[str]] = {
@@ -37,13 +38,16 @@ _KEYS: dict[Path, Iterable[str]] = {
     ("tasks", "*", "resources"): Resources.model_fields,
     ("tasks", "*", "result"): Result.model_fields,
     ("tasks", "*", "retry"): Retry.model_fields,
+    ("tasks", "*", "review"): Review.model_fields,
+    ("tasks", "*", "review", "*"): Reviewer.model_fields,
+    ("tasks", "*", "review", "reviewers", "*"): Reviewer.model_fields,
 }
 
 #: Keys that later versions are to have.
 _LATER = frozenset(
     (
         "budget", "for_each", "gate", "gates", "grant", "handoffs", "loop", "max_cost", "model", "network", "pipeline",
-        "policies", "policy", "record", "repeat", "replay", "review", "roles", "sandbox", "seed", "signal", "until",
+        "policies", "policy", "record", "repeat", "replay", "roles", "sandbox", "seed", "signal", "until",
         "verifier", "verify", "when", "workflow",
     )
 )  # fmt: skip
@@ -98,6 +102,8 @@ _FORMS = {
     "resources": "a mapping ({cpu, memory_gb, locks})",
     "result": "a format (text, json, report, sarif), or {source, format}",
     "retry": "a number of attempts, or a mapping",
+    "review": "a list of reviewers, or a mapping",
+    "reviewers": "a list of kinds of agents, or of {agent, name, function, parameters}",
     "tasks": "a list of tasks, or a mapping of ids to tasks",
 }
 

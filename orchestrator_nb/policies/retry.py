@@ -9,6 +9,8 @@ from orchestrator_nb.core.tasks import TaskState
 
 #: S1: three attempts, 5 s x attempt between them.
 S1_SCHEDULE = Retry()
+#: What a review stopped is done again, by whoever can be told why: not a failure of the schedule.
+REVIEW = "review"
 #: Failures that trying again cannot mend: the request itself is wrong, a person said no, or a coding agent lacks its
 #: login, the trust of its program or a permission, or was called in a way that this version of it does not know.
 PERMANENT = frozenset(["preflight", "rejected", "crash_loop", "invalid", "auth", "trust", "usage", "denied"])
@@ -23,6 +25,8 @@ class RetryPolicy:
 
     def delay(self, spec: Task, task: TaskState) -> float | None:
         """Seconds until the next attempt of the failed `task`, or None if it was the last one."""
+        if task.error_kind == REVIEW:
+            return 0.0 if spec.review is not None and spec.prompt and task.reworks <= spec.review.rework else None
         schedule = self.schedule(spec)
         if schedule is None or task.error_kind in PERMANENT or task.failures >= schedule.attempts:
             return None

@@ -103,7 +103,8 @@ class ReviewOrchestrator:
     def should_trigger_review(self, events: Iterable[Any]) -> bool:
         """Whether these events of an agent and of the log call for a review (S3).
 
-        Read are file edits (their paths), failures of the task, and recoveries; an event is told by its tag.
+        Read are changed files (their paths), failures of the task, and what was granted to the agent beyond the plan;
+        an event is told by its tag.
         """
         paths: list[str] = []
         failures, recovery = 0, False
@@ -113,8 +114,10 @@ class ReviewOrchestrator:
                     paths.append(event.path)
                 case "task_failed":
                     failures += 1
-                case "recovery_applied":
-                    recovery = True
+                case "task_completed" if event.work is not None:
+                    paths += [change.path for change in event.work.changes]
+                case "agent_started":
+                    recovery = recovery or bool(event.granted)
         return bool(self.why(Circumstances(paths=tuple(paths), failures=failures, recovery=recovery)))
 
     def create_review_request(self, context: Mapping[str, Any]) -> ReviewRequest:

@@ -10,6 +10,7 @@ import msgspec
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.ids import agent_label
+from orchestrator_nb.core.reviews import votes_text
 from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.text import code, inline
 from orchestrator_nb.projections.usage import spent
@@ -263,6 +264,26 @@ def _reset(event: e.TaskReset, at: float, log: ExecutionLog) -> Entry:
     return _entry(at, f"{log.label(event.task)} Waits Anew", inline(event.task), where, _by(event))
 
 
+def _review_requested(event: e.ReviewRequested, at: float, log: ExecutionLog) -> Entry:
+    request = event.request
+    return _entry(
+        at,
+        f"{log.label(event.task)} Under Review",
+        f"By {some([inline(name) for name in request.reviewers])}",
+        f"Because: {', '.join(request.triggers)}",
+    )
+
+
+def _review_voted(event: e.ReviewVoted, at: float, log: ExecutionLog) -> Entry:
+    lines = [inline(line.strip().removeprefix("- "), 500) for line in votes_text([event.response]).splitlines()]
+    return _entry(at, f"Vote on the Work of {log.label(event.task)}", *lines)
+
+
+def _review_decided(event: e.ReviewDecided, at: float, log: ExecutionLog) -> Entry:
+    decision = event.decision
+    return _entry(at, f"Review of {log.label(event.task)}: {decision.ruling.capitalize()}", inline(decision.reason))
+
+
 def _checkpoint_reached(event: e.CheckpointReached, at: float, log: ExecutionLog) -> Entry:
     return _entry(
         at,
@@ -305,6 +326,9 @@ _WORDS: dict[type[e.Event], Any] = {
     e.TaskSkipped: _skipped,
     e.TaskCancelled: _cancelled,
     e.TaskReset: _reset,
+    e.ReviewRequested: _review_requested,
+    e.ReviewVoted: _review_voted,
+    e.ReviewDecided: _review_decided,
     e.CheckpointReached: _checkpoint_reached,
     e.CheckpointApproved: lambda event, at, log: _entry(
         at, "Checkpoint Approved", inline(event.checkpoint), _by(event)

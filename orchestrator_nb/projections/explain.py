@@ -9,6 +9,7 @@ from typing import Protocol
 from orchestrator_nb.core.decide import Demand
 from orchestrator_nb.core.ids import did_you_mean
 from orchestrator_nb.core.models import Join, OnFailure, Task
+from orchestrator_nb.core.reviews import votes_text
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused
@@ -82,6 +83,8 @@ def explain(state: State, task_id: str, admission: Limits, now: float | None = N
             return _awaiting_approval(state, task)
         case TaskStatus.AWAITING_QUOTA:
             return _awaiting_quota(state, task, state.at if now is None else now)
+        case TaskStatus.AWAITING_REVIEW:
+            return _awaiting_review(state, task)
         case TaskStatus.BLOCKED:
             return _blocked(state, task)
         case TaskStatus.RUNNING:
@@ -219,6 +222,16 @@ def _awaiting_quota(state: State, task: TaskState, now: float) -> Explanation:
         reasons.append(f"'{command}' tries now.")
     headline = f"'{task.id}' waits for {until(waited, now)}."
     return Explanation(task.id, task.status, headline, tuple(reasons), lacks=f"quota {waited.vendor}", command=command)
+
+
+def _awaiting_review(state: State, task: TaskState) -> Explanation:
+    review = state.reviews[task.id]
+    said = {vote.reviewer for vote in review.votes}
+    waits = [name for name in review.request.reviewers if name not in said]
+    headline = f"The work of '{task.id}' is under review since {_moment(review.asked_at)}."
+    reasons = [f"Still to answer: {some(waits)}."] if waits else []
+    reasons += [one_line(line, 1000) for line in votes_text(review.votes).splitlines()]
+    return Explanation(task.id, task.status, headline, tuple(reasons))
 
 
 def _blocked(state: State, task: TaskState) -> Explanation:

@@ -106,7 +106,7 @@ class Files:
             self._first_unsettled = 0
         elif isinstance(event, e.CheckpointApproved | e.CheckpointRejected):
             self._tasks_due[state.checkpoints[event.checkpoint].task] = None
-        elif isinstance(event, e.TaskFailed | e.CheckpointReached | e.AgentStarted):
+        elif isinstance(event, e.TaskFailed | e.CheckpointReached | e.AgentStarted | e.ReviewRequested):
             self._tasks_due[event.task] = None
             self._noted.add(event.task)
         elif isinstance(event, _OTHER_TASK_EVENTS):
@@ -244,7 +244,7 @@ class Files:
 
 
 #: What no file tells before the attempt is over.
-_PASSING = frozenset([e.TaskProgressed, e.AgentIdentified])
+_PASSING = frozenset([e.TaskProgressed, e.AgentIdentified, e.MergeProgressed])
 
 _OTHER_TASK_EVENTS = (
     e.AttemptInterrupted
@@ -254,6 +254,8 @@ _OTHER_TASK_EVENTS = (
     | e.TaskSkipped
     | e.TaskCancelled
     | e.QuotaProbed
+    | e.ReviewVoted
+    | e.ReviewDecided
 )
 
 

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from orchestrator_nb.core import events as e
+from orchestrator_nb.core.reviews import votes_text
 from orchestrator_nb.core.state import State
 from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.quotas import left, moment, quota
 from orchestrator_nb.projections.text import one_line
-from orchestrator_nb.projections.words import approve_command, count, duration, rollback_command
+from orchestrator_nb.projections.words import approve_command, count, duration, rollback_command, some
 
 
 class Lines:
@@ -131,6 +132,7 @@ _WORDS: dict[type[e.Event], _Words] = {
     e.HaltRequested: lambda event, state: f"Halt requested{_by(event.by)}{_because(event.reason)}",
     e.RunEnded: _run_ended,
     e.ResultsMerged: lambda event, state: f"Results merged: {event.document.path}",
+    e.SideWorkTold: lambda event, state: _agent_told(event.told, state),
     e.MergeStarted: lambda event, state: f"Merging, by {one_line(event.agent)}: {one_line(event.label)}",
     e.MergeProgressed: lambda event, state: f"Merging: {one_line(event.message, 500)}",
     e.WarningRaised: lambda event, state: f"Warning: {one_line(event.message, 500)}",
@@ -150,6 +152,15 @@ _WORDS: dict[type[e.Event], _Words] = {
     e.TaskCancelled: lambda event, state: f"{event.task} cancelled{_by(event.by)}{_because(event.reason)}",
     e.TaskReset: lambda event, state: (
         f"{event.task} waits anew{', from its failed cell on' if event.from_failed_cell else ''}{_by(event.by)}"
+    ),
+    e.ReviewRequested: lambda event, state: (
+        f"{event.task} is reviewed by {some(list(event.request.reviewers))} ({', '.join(event.request.triggers)})"
+    ),
+    e.ReviewVoted: lambda event, state: [
+        f"{event.task} {one_line(line, 500)}" for line in votes_text([event.response]).splitlines()
+    ],
+    e.ReviewDecided: lambda event, state: (
+        f"{event.task} review: {event.decision.ruling} - {one_line(event.decision.reason)}"
     ),
     e.CheckpointReached: lambda event, state: [
         f"{event.task} Checkpoint Reached: {one_line(event.question, 500)}",

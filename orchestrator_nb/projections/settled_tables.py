@@ -107,6 +107,10 @@ def _note(state: State, task: TaskState, now: float) -> str:
             return f"asks: {one_line(state.checkpoints[task.checkpoint].question, _NOTE)}"
         case TaskStatus.AWAITING_QUOTA:
             return f"waits for {of_task(state, task, now)}"
+        case TaskStatus.AWAITING_REVIEW:
+            review = state.reviews[task.id]
+            said = some([f"{vote.reviewer}: {vote.verdict}" for vote in review.votes], _NAMED)
+            return f"under review: {said or some(list(review.request.reviewers), _NAMED)}"
         case TaskStatus.RUNNING:
             steps = f"{task.done} of {task.total}" if task.total else ""
             return ": ".join(part for part in (steps, task.message) if part)

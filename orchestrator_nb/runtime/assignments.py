@@ -14,9 +14,10 @@ from orchestrator_nb.agents.imports import source_of
 from orchestrator_nb.core.events import Artifact
 from orchestrator_nb.core.models import DependencyKind, Task, Work
 from orchestrator_nb.core.ports import Assignment, RunContext
+from orchestrator_nb.core.reviews import votes_text
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState
-from orchestrator_nb.core.values import Reference, fill
+from orchestrator_nb.core.values import Reference, fill, quoted
 from orchestrator_nb.errors import BadReference
 from orchestrator_nb.runtime.results import read_result
 
@@ -93,6 +94,14 @@ class Assigner:
             + (f" (it has {', '.join(map(str, value))})" if isinstance(value, Mapping) else " (it is no mapping)")
         )
 
+    def reviewed(self, assignment: Assignment, task: TaskState, fingerprint: str) -> Assignment:
+        """`assignment` of a task whose work is reviewed; after a stop, its agent is told why."""
+        work, review = assignment.work, self._state.reviews.get(task.id)
+        if task.reworks and work.prompt and review is not None:
+            said = quoted("What the reviewers said", votes_text(review.votes))
+            work = work.model_copy(update={"prompt": f"{work.prompt}\n\n{_REWORK}\n\n{said}"})
+        return msgspec.structs.replace(assignment, work=work, fingerprint=fingerprint)
+
     # -- identity ------------------------------------------------------------------------------------------------------
 
     def fingerprint(self, assignment: Assignment) -> str:
@@ -140,6 +149,13 @@ class Assigner:
             else:
                 self._hashes[key] = _function_hash(work.function or "", self.run)
         return self._hashes[key]
+
+
+#: What an agent is told whose work was stopped.
+_REWORK = (
+    "You did this task before, and reviewers stopped your work, which was not kept. Do it anew, so that what they"
+    " found is right this time."
+)
 
 
 def has_references(spec: Task, work: Work) -> bool:

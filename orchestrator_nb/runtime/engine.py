@@ -41,6 +41,7 @@ from orchestrator_nb.runtime.projector import FileWriter
 from orchestrator_nb.runtime.publisher import Publisher
 from orchestrator_nb.runtime.recovery import reconcile
 from orchestrator_nb.runtime.results import read_artifact, read_result
+from orchestrator_nb.runtime.reviewing import Reviews
 from orchestrator_nb.runtime.runner import Runner, as_end_reason
 from orchestrator_nb.storage.filesystems import filesystem_warning
 from orchestrator_nb.storage.inbox import Inbox, Reply, Request
@@ -188,7 +189,11 @@ class Engine:
         context = self.context()
         registry = Registry(grace=self.settings.grace)
         self._jobs = jobs
-        executor = LocalExecutor(registry.get, supervisor, self._note, self.settings, keeper=self.keeper)
+        asker = Asker(registry.get, supervisor, self.settings)
+        reviews = Reviews(self.state, self.directory, asker, self.record)
+        executor = LocalExecutor(
+            registry.get, supervisor, self._note, self.settings, keeper=self.keeper, reviewing=reviews
+        )
         self.runner = Runner(
             self.journal,
             Assigner(context, self.state, self.read),
@@ -205,7 +210,7 @@ class Engine:
             self.state,
             self.directory,
             self.read,
-            Asker(registry.get, supervisor, self.settings),
+            asker,
             context,
             self.record,
         )

@@ -131,7 +131,9 @@ class Merger:
         return str(self._directory.path / relative)
 
     def _note(self, event: e.Event) -> None:
-        if isinstance(event, e.TaskProgressed) and event.message:
+        if isinstance(event, e.SideWorkTold):
+            self._record(event)
+        elif isinstance(event, e.TaskProgressed) and event.message:
             self.tell(event.message)
 
     def _kept(self, relative: str) -> list[Any] | None:

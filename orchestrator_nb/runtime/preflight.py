@@ -11,6 +11,7 @@ from orchestrator_nb.core.faults import Fault
 from orchestrator_nb.core.merges import Merge
 from orchestrator_nb.core.models import Task
 from orchestrator_nb.core.ports import Assignment, RunContext
+from orchestrator_nb.core.reviews import review_id
 from orchestrator_nb.core.state import State
 from orchestrator_nb.errors import AgentError, OrchestratorError
 from orchestrator_nb.planning.loaded import LoadedPlan, located
@@ -66,6 +67,8 @@ def obstacles(tasks: Iterable[Task], run: RunContext, registry: Registry) -> Ite
                 asked[key] = str(error)
         if what := asked[key]:
             yield spec, what
+        if spec.review is not None:
+            yield from ((spec, what) for what in _of_reviewers(spec, run, registry))
 
 
 def obstacle_of_merge(merge: Merge, run: RunContext, registry: Registry) -> str | None:
@@ -78,6 +81,23 @@ def obstacle_of_merge(merge: Merge, run: RunContext, registry: Registry) -> str 
         return registry.get(work.kind).preflight(assignment) or _without_result(assignment)
     except OrchestratorError as error:
         return str(error)
+
+
+def _of_reviewers(spec: Task, run: RunContext, registry: Registry) -> list[str]:
+    """What the reviewers of a task lack."""
+    assert spec.review is not None
+    missing = []
+    for reviewer in spec.review.reviewers:
+        if reviewer.kind in ("human", "function"):
+            continue
+        about = {"agent": reviewer.kind, "prompt": "review", "parameters": reviewer.parameters}
+        work = Task.model_validate({"id": review_id(spec.id, reviewer.label), **about})
+        try:
+            fault = registry.get(work.kind).preflight(Assignment(run=run, task=work, number=0, work=work, attempt=1))
+        except OrchestratorError as error:
+            fault = str(error)
+        missing += [f"reviewer '{reviewer.label}': {fault}"] if fault else []
+    return missing
 
 
 def _without_result(assignment: Assignment) -> str | None:

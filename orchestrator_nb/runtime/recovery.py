@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from orchestrator_nb.core import events as e
+from orchestrator_nb.core.reviews import review_id
 from orchestrator_nb.core.state import State
-from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.core.tasks import WORKING
 from orchestrator_nb.runtime.merger import name_for
 from orchestrator_nb.system.processes import sweep
 
@@ -19,12 +20,15 @@ def reconcile(state: State) -> list[e.AnyEvent]:
     """
     if state.merging is not None:
         sweep(state.session, name_for(state), state.merging.attempt)
-    return [_rule(state, task.id) for task in state.by_index if task.status is TaskStatus.RUNNING]
+    return [_rule(state, task.id) for task in state.by_index if task.status in WORKING]
 
 
 def _rule(state: State, task_id: str) -> e.AnyEvent:
     task = state.tasks[task_id]
     survivors = sweep(state.session, task_id, task.attempt)
+    if task_id in state.reviews:
+        for reviewer in state.reviews[task_id].request.reviewers:
+            survivors += sweep(state.session, review_id(task_id, reviewer), state.reviews[task_id].request.attempt)
     if task.interruptions + 1 >= MAX_CRASHES:
         return e.TaskFailed(
             task_id,

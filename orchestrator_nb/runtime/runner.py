@@ -18,7 +18,7 @@ from orchestrator_nb.core.ids import did_you_mean
 from orchestrator_nb.core.ports import Assignment, Execution, Executor, Failure
 from orchestrator_nb.core.quotas import QuotaQuestion, due, next_look
 from orchestrator_nb.core.state import State
-from orchestrator_nb.core.tasks import TaskState, TaskStatus
+from orchestrator_nb.core.tasks import WORKING, TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused, OrchestratorError
 from orchestrator_nb.executors.keeping import Keeper
 from orchestrator_nb.policies.quota import QuotaPolicy
@@ -125,7 +125,7 @@ class Runner:
         if not self.state.halting:
             self._tell(e.HaltRequested(by, reason))
         for task in self.state.by_index:
-            if task.status is TaskStatus.RUNNING:
+            if task.status in WORKING:
                 self._end_attempt(task, e.AttemptInterrupted(task.id, task.attempt, "halted"))
 
     def cancel(self, task_id: str, by: str = "", reason: str = "") -> None:
@@ -134,7 +134,7 @@ class Runner:
         if task.status.settled:
             raise CommandRefused(f"task '{task_id}' is {task.status} already: there is nothing to cancel")
         event = e.TaskCancelled(task_id, by, reason)
-        if task.status is not TaskStatus.RUNNING:
+        if task.status not in WORKING:
             self._tell(event)
         elif not self._end_attempt(task, event):
             raise CommandRefused(f"task '{task_id}' has just ended: there is nothing to cancel")
@@ -177,7 +177,7 @@ class Runner:
     def note(self, event: e.AttemptEvent) -> None:
         """Record what an executor tells while an attempt is running: its processes, its progress, its agent."""
         task = self.state.tasks[event.task]
-        if task.status is TaskStatus.RUNNING and task.attempt == event.attempt:
+        if task.status in WORKING and task.attempt == event.attempt:
             self._record([event])
 
     def _task(self, task_id: str) -> TaskState:
@@ -301,6 +301,8 @@ class Runner:
             try:
                 assignment = self._assigner.assign(task, attempt, fallback)
                 fingerprint = self._assigner.fingerprint(assignment)
+                if assignment.task.review is not None:
+                    assignment = self._assigner.reviewed(assignment, task, fingerprint)
                 assignments.append((task, assignment))
             except OrchestratorError as error:
                 failures.append(e.TaskFailed(task.id, attempt, shortened(str(error)), "invalid"))

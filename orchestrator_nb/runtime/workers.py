@@ -107,6 +107,7 @@ class Worker:
 
 _STATUSES: dict[TaskStatus, Status] = {
     TaskStatus.RUNNING: "running",
+    TaskStatus.AWAITING_REVIEW: "running",
     TaskStatus.RETRYING: "retrying",
     TaskStatus.COMPLETED: "succeeded",
     TaskStatus.FAILED: "failed",

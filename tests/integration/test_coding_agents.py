@@ -200,3 +200,43 @@ def test_what_cannot_start_is_said_before_the_run(repository: Path) -> None:
         AgentError, match="task 't': parameter 'levle' of a puppet task is unknown; did you mean 'level'"
     ):
         start(repository, task("t", ("say", "x"), parameters={"levle": "read"}))
+
+
+# -- reviews -----------------------------------------------------------------------------------------------------------
+
+SEEN: list[dict[str, Any]] = []
+
+
+def judge(subject: dict[str, Any]) -> dict[str, Any]:
+    """A reviewer that stops changes of a login, and keeps what it was shown."""
+    SEEN.append(subject)
+    if "login.py" in subject["paths"]:
+        return {"verdict": "reject", "findings": [{"message": "no", "severity": "critical", "file": "login.py"}]}
+    return {"verdict": "approve"}
+
+
+def test_changes_are_shown_to_reviewers_and_merged_only_if_they_let_them(repository: Path) -> None:
+    SEEN.clear()
+    review = {"reviewers": [{"function": "tests.integration.test_coding_agents:judge"}], "rework": 0}
+    run = start(
+        repository,
+        task("good", ("write", "b.txt", "one\ntwo\n"), review=review),
+        task(
+            "bad", ("write", "login.py", "x\n"), review={**review, "when": "triggered", "sensitive_paths": ["login*"]}
+        ),
+        task("unseen", ("write", "c.txt", "c\n"), review={**review, "when": "triggered"}),
+    ).wait(60)
+    assert statuses(run) == {"good": "completed", "bad": "failed", "unseen": "completed"}
+    shown = {subject["task"]: subject for subject in SEEN}
+    assert set(shown) == {"good", "bad"}
+    assert shown["good"]["paths"] == ["b.txt"]
+    assert "+one\n+two\n" in shown["good"]["text"]
+    records = [record.event for record in read_records(run.path / "events.jsonl")]
+    triggers = {event.task: event.request.triggers for event in records if isinstance(event, e.ReviewRequested)}
+    assert triggers == {"good": ("asked",), "bad": ("sensitive_paths",)}
+    branch = f"orchestrator/{run.id}"
+    listed = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", branch], cwd=repository, capture_output=True, text=True, check=True
+    ).stdout
+    assert {"b.txt", "c.txt"} <= set(listed.split())
+    assert "login.py" not in listed

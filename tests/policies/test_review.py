@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator_nb.agents.coding.vocabulary import FileEdit, Text
-from orchestrator_nb.core.events import TaskFailed, TaskStarted
+from orchestrator_nb.core.events import AgentStarted, AgentWork, Changed, TaskCompleted, TaskFailed, TaskStarted
 from orchestrator_nb.core.reports import Finding
 from orchestrator_nb.core.reviews import ReviewResponse
 from orchestrator_nb.policies.review import Circumstances, ReviewOrchestrator, decide
@@ -152,6 +152,10 @@ def test_s3_should_trigger_review_reads_events_of_agents_and_of_the_log() -> Non
     assert not trigger([Text(1, "reject"), FileEdit(2, "src/a.py"), TaskStarted("t", 1), TaskFailed("t", 1, "x")])
     assert trigger([FileEdit(1, "deploy/.env.production")])
     assert trigger([TaskFailed("t", 1, "x"), TaskFailed("t", 2, "x")])
+    assert trigger([AgentStarted("t", 1, "claude", "edit", "bubblewrap", granted="the directory /data")])
+    work = AgentWork("claude", "edit", "bubblewrap", changes=(Changed("setup.py"),))
+    assert trigger([TaskCompleted("t", 1, work=work)])
+    assert not trigger([AgentStarted("t", 1, "claude", "edit", "bubblewrap"), TaskCompleted("t", 1)])
 
 
 def test_s3_create_review_request() -> None:

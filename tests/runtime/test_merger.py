@@ -9,17 +9,21 @@ from typing import Any
 
 import nbformat
 import pytest
+from rich.console import Console
 
+from orchestrator_nb.cli.frames import header
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.merges import Merge
 from orchestrator_nb.errors import AgentError, CommandRefused, PlanError
+from orchestrator_nb.projections.progress import progress
+from orchestrator_nb.projections.usage import of_run, of_task
 from orchestrator_nb.runtime.merger import with_values
 from orchestrator_nb.runtime.orchestrator import Orchestrator
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
 from orchestrator_nb.storage.settings import Settings
 from tests.agents.models.wire import KEY, need_models, scripted
-from tests.runtime.waiting import plan, until
+from tests.runtime.waiting import plan, run_killed, until
 
 TASKS = (
     {"id": "a", "agent": "simulated", "parameters": {"result": "Three files."}},
@@ -81,6 +85,10 @@ def _message(run: Run) -> str:
 def test_halt_ends_a_merge_and_resume_goes_on_with_it(orchestrator: Orchestrator, settings: Settings) -> None:
     run = orchestrator.run(plan(*TASKS, merge=by(parameters={"result": ANSWER, "steps": ["x"], "duration": 60})))
     until(lambda: _message(run) == "x")
+    console = Console(width=150)
+    with run.state() as state, console.capture() as seen:
+        console.print(header(state, progress(state, 0.0), last=False))
+    assert "Merging by simulated: x" in seen.get()
     with pytest.raises(CommandRefused, match="their results are being merged: only `halt` can be said now"):
         run.cancel("a")
     run.halt()
@@ -93,6 +101,17 @@ def test_halt_ends_a_merge_and_resume_goes_on_with_it(orchestrator: Orchestrator
     started = events(again, e.MergeStarted)
     assert [event.attempt for event in started] == [1, 2]
     assert [task.attempt for task in Session.open(run.path, settings).state.by_index] == [1, 1]
+
+
+def test_a_merge_survives_a_kill(orchestrator: Orchestrator, settings: Settings) -> None:
+    how = by(parameters={"result": ANSWER, "steps": ["x"], "duration": 60})
+    run_killed(settings, plan(*TASKS, merge=how), "merge_progressed")
+    again = orchestrator.resume()
+    until(lambda: _attempts(again) == 2 and _message(again) == "x")
+    with again.state() as state:
+        assert [task.attempt for task in state.by_index] == [1, 1]
+    again.halt()
+    again.wait(20)
 
 
 def test_what_was_answered_is_not_asked_again(orchestrator: Orchestrator) -> None:
@@ -162,4 +181,7 @@ def test_a_model_writes_the_document(orchestrator: Orchestrator, monkeypatch: py
     assert "_Written by model (anthropic:claude-sonnet-4-5) from the results" in run.result
     assert "## All\n\nGood.\n" in run.result
     assert [event.message for event in events(run, e.MergeProgressed)] == ["asks anthropic:claude-sonnet-4-5"]
-    assert json.loads((run.path / "attempts/merging/1/agent.json").read_text())["usage"]["output_tokens"] == 30
+    with run.state() as state:
+        used = of_task(state, "merging")
+        assert of_run(state) == used
+    assert (used.attempts, used.output_tokens, used.cost) == (1, 30, pytest.approx(0.000816))

@@ -214,7 +214,6 @@ class Engine:
             context,
             self.record,
         )
-        self.keeper.limit = self.admission.max_parallel
         over = asyncio.Event()
         try:
             run_number = self._begin(await in_daemon_thread(reconcile, self.state), supervisor.facts, warnings)

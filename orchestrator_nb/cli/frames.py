@@ -17,7 +17,7 @@ from orchestrator_nb.cli.summary import icon
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.projections.quotas import of_task
-from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.text import gist, one_line
 from orchestrator_nb.projections.theme import STATUSES
 from orchestrator_nb.projections.usage import line as usage_line
 from orchestrator_nb.projections.usage import marks
@@ -150,7 +150,7 @@ def _detail(state: State, plan: Plan, task: TaskState) -> tuple[str, str]:
         case TaskStatus.RETRYING:
             return (f"again after {duration(task.retry_delay)}: {one_line(task.error)}", STATUSES["retrying"].terminal)
         case TaskStatus.AWAITING_APPROVAL:
-            return (one_line(state.checkpoints[task.checkpoint].question), "bold")
+            return (one_line(gist(state.checkpoints[task.checkpoint].question)), "bold")
         case TaskStatus.AWAITING_QUOTA:
             return (of_task(state, task, time.time()), STATUSES["awaiting_quota"].terminal)
         case TaskStatus.AWAITING_REVIEW:
@@ -169,7 +169,7 @@ def _detail(state: State, plan: Plan, task: TaskState) -> tuple[str, str]:
 def questions(state: State) -> Iterator[RenderableType]:
     """What waits for a person, and how to answer."""
     for checkpoint in state.open_checkpoints[:_MAX_QUESTIONS]:
-        yield text(icon("awaiting_approval"), " ", (one_line(checkpoint.question), "bold"), overflow="ellipsis")
+        yield text(icon("awaiting_approval"), " ", (one_line(gist(checkpoint.question)), "bold"), overflow="ellipsis")
         command = approve_command(checkpoint.id, checkpoint.answer_schema)
         answer = f"{command}  or  reject {checkpoint.id} --reason …"
         yield text(f"   {answer}", overflow="ellipsis")

@@ -13,7 +13,7 @@ from orchestrator_nb.cli.output import Part, say
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.tasks import SETTLED
 from orchestrator_nb.projections.quotas import until
-from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.text import gist, one_line
 from orchestrator_nb.projections.theme import PLAIN, STATUSES
 from orchestrator_nb.projections.usage import line as usage_line
 from orchestrator_nb.projections.usage import of_run
@@ -88,7 +88,7 @@ def notices(state: State) -> Iterator[tuple[Part, ...]]:
         yield ("  Warning: ", "yellow"), one_line(warning.message, 500)
     for checkpoint in state.open_checkpoints:
         command = approve_command(checkpoint.id, checkpoint.answer_schema)
-        yield "  Asked:   ", (one_line(checkpoint.question), "bold"), f"  {command}"
+        yield "  Asked:   ", (one_line(gist(checkpoint.question)), "bold"), f"  {command}"
     for waited in state.quotas.values():
         yield "  Waits:   ", f"for {until(waited, time.time())}"
 

@@ -12,7 +12,7 @@ from orchestrator_nb.core import events as e
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.reviews import votes_text
 from orchestrator_nb.projections import agent_words
-from orchestrator_nb.projections.text import code, inline
+from orchestrator_nb.projections.text import code, gist, inline
 from orchestrator_nb.projections.usage import spent
 from orchestrator_nb.projections.words import approve_command, count, duration, rollback_command, some, timestamp
 
@@ -288,7 +288,7 @@ def _checkpoint_reached(event: e.CheckpointReached, at: float, log: ExecutionLog
     return _entry(
         at,
         f"{log.label(event.task)} Waits for Approval",
-        f"Checkpoint Reached: {inline(event.question, 500)}",
+        f"Checkpoint Reached: {inline(gist(event.question), 500)}",
         f"Answer with {code(approve_command(event.checkpoint, event.answer_schema))}",
     )
 

@@ -15,7 +15,7 @@ from orchestrator_nb.core.tasks import TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused
 from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.quotas import until
-from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.text import gist, one_line
 from orchestrator_nb.projections.usage import of_task, used
 from orchestrator_nb.projections.words import approve_command, count, duration, some, timestamp
 
@@ -197,7 +197,7 @@ def _after(task: TaskState) -> str:
 def _awaiting_approval(state: State, task: TaskState) -> Explanation:
     checkpoint = state.checkpoints[task.checkpoint]
     command = approve_command(checkpoint.id, checkpoint.answer_schema)
-    reasons = [f"It asks: {one_line(checkpoint.question, 1000)}"]
+    reasons = [f"It asks: {one_line(gist(checkpoint.question), 1000)}"]
     if checkpoint.answer_schema:
         reasons.append("The answer must have the form that the question's JSON Schema describes.")
     reasons.append(f"Answer with '{command}', or 'orchestrate reject {checkpoint.id} --reason TEXT'.")

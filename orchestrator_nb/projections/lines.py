@@ -11,7 +11,7 @@ from orchestrator_nb.core.reviews import votes_text
 from orchestrator_nb.core.state import State
 from orchestrator_nb.projections import agent_words
 from orchestrator_nb.projections.quotas import left, moment, quota
-from orchestrator_nb.projections.text import one_line
+from orchestrator_nb.projections.text import gist, one_line
 from orchestrator_nb.projections.words import approve_command, count, duration, rollback_command, some
 
 
@@ -163,7 +163,7 @@ _WORDS: dict[type[e.Event], _Words] = {
         f"{event.task} review: {event.decision.ruling} - {one_line(event.decision.reason)}"
     ),
     e.CheckpointReached: lambda event, state: [
-        f"{event.task} Checkpoint Reached: {one_line(event.question, 500)}",
+        f"{event.task} Checkpoint Reached: {one_line(gist(event.question), 500)}",
         f"{event.task} answer with: {approve_command(event.checkpoint, event.answer_schema)}",
     ],
     e.CheckpointApproved: lambda event, state: f"{event.checkpoint} approved{_by(event.by)}",

@@ -34,6 +34,9 @@ _UNSAFE = re.compile(
     "\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
+#: Where a table or a fenced block of Markdown begins.
+_BLOCK = re.compile(r"\n[ \t]*(?:\||```|~~~)")
+
 
 def clean(data: bytes | str, limit: int = MAX_TEXT) -> str:
     """`data` as text that is safe in any terminal and file; what is beyond `limit` is counted in a last line."""
@@ -52,6 +55,12 @@ def one_line(data: bytes | str, width: int = 200) -> str:
     if len(line) <= width and len(data) <= limit:
         return line
     return f"{line[: width - 1].rstrip()}…"
+
+
+def gist(question: str) -> str:
+    """What comes before the first table or block of code of a question in Markdown: enough to know it by."""
+    before = _BLOCK.split(question, 1)[0]
+    return before if before.strip() else question
 
 
 def _cleaned(data: bytes | str, limit: int) -> str:

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator_nb.projections.text import MAX_LINE, Cleaner, clean, code, fence, image, inline, link, one_line, table
+from orchestrator_nb.projections.text import (
+    MAX_LINE,
+    Cleaner,
+    clean,
+    code,
+    fence,
+    gist,
+    image,
+    inline,
+    link,
+    one_line,
+    table,
+)
 from tests.markdown import PARSER, shown, skeleton
 
 #: Texts made of what matters here more often than chance would.
@@ -164,3 +176,10 @@ def test_links_lead_where_they_should(label: str, target: str) -> None:
         kinds = [child.type for token in PARSER.parse(document) for child in token.children or ()]
         assert sum(kind in ("link_open", "image") for kind in kinds) == 1
         assert "softbreak" not in kinds
+
+
+def test_the_gist_of_a_question_ends_before_its_first_table_or_block() -> None:
+    assert gist("Go?") == "Go?"
+    assert gist("Carry it out?\n\nTwo tasks.\n\n| Task |\n| --- |\n") == "Carry it out?\n\nTwo tasks.\n"
+    assert gist("Which?\n  ```json\n{}\n```") == "Which?"
+    assert gist("\n| only |\n| --- |") == "\n| only |\n| --- |"

@@ -174,6 +174,10 @@ class World:
             return duration, Checkpoint("Go on?")
         return duration, Success("approved")
 
+    def left_behind(self, task: str, attempt: int) -> list[e.AnyEvent]:
+        """What is told of an attempt that a crash has interrupted, before that is ruled on."""
+        return []
+
     def check_limits(self, running: dict[str, Assignment]) -> None:
         assert len(running) <= self.admission.max_parallel
         used: dict[str, float] = {}
@@ -218,11 +222,11 @@ class World:
         if self.state.plan is None:
             journal.record([e.SessionCreated("s", "0", 1)], loop.time())
             journal.record([e.PlanAccepted(1, BLOB, "t", len(self.plan))], loop.time(), self.plan)
-        interrupted = [
-            e.AttemptInterrupted(task.id, task.attempt, "crash", crashed=False)
-            for task in self.state.by_index
-            if task.status is TaskStatus.RUNNING
-        ]
+        interrupted: list[e.AnyEvent] = []
+        for task in self.state.by_index:
+            if task.status is TaskStatus.RUNNING:
+                ruling = e.AttemptInterrupted(task.id, task.attempt, "crash", crashed=False)
+                interrupted += [*self.left_behind(task.id, task.attempt), ruling]
         journal.record([*interrupted, e.RunStarted(self.runs, 1, "h", self.runs > 1)], loop.time())
         context = RunContext(session="s", directory=PurePath("/s"), base=PurePath("/"), cwd=PurePath("/"))
         assigner = Assigner(context, self.state, lambda artifact: b"")

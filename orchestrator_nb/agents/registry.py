@@ -91,6 +91,18 @@ class Registry(Collection[str]):
             return None  # which the preflight says
         return agent.fault_of(task, work) if hasattr(agent, "fault_of") else None
 
+    def tells_cost(self, kind: str) -> bool:
+        """Whether the agent of this kind tells what it costs (its attribute `tells_cost`); not if that is unknown.
+
+        What is named by its path alone is not loaded for it.
+        """
+        if ":" in kind and kind not in self._agents:
+            return False
+        try:
+            return bool(getattr(self.get(kind), "tells_cost", False))
+        except AgentError:
+            return False
+
     def __contains__(self, kind: object) -> bool:
         return kind in self._agents or kind in BUILT_IN or kind in self.names()
 

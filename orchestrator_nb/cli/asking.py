@@ -50,6 +50,7 @@ def ask(  # noqa: PLR0913 - options of a command
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Carry out each plan unasked.")] = False,
     jobs: options.Jobs = None,
+    budget: options.Budget = None,
     output: options.Output = None,
     transcript: options.Transcript = False,
     progress: options.Progress = True,
@@ -70,7 +71,14 @@ def ask(  # noqa: PLR0913 - options of a command
         return reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
 
     run = Orchestrator(options.settings()).ask(
-        _read(text), planner=planner, verifier=verifier, approval=not yes, allow=allow or (), jobs=jobs, output=output
+        _read(text),
+        planner=planner,
+        verifier=verifier,
+        approval=not yes,
+        allow=allow or (),
+        jobs=jobs,
+        output=output,
+        budget=budget,
     )
     return follow_goal(run, Subject.of_run(run, output), reporter, asking=_somebody_is_there(as_json))
 

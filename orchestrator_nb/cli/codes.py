@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from orchestrator_nb import errors
+
+if TYPE_CHECKING:
+    from orchestrator_nb.core.state import State
 
 #: What each exit code of `orchestrate` means: in short, and what there is to add.
 EXIT_CODES: dict[int, tuple[str, str]] = {
@@ -18,6 +22,7 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
         "not found, run by another process, damaged, its run died, its plan changed, disk full",
     ),
     6: ("refused", "the command makes no sense in the present state"),
+    7: ("out of budget", "the run stopped: 'orchestrate resume --budget' goes on"),
     70: ("a fault in orchestrator_nb", "ORCH_DEBUG=1 shows where"),
     129: ("the terminal was closed", "SIGHUP: a run was halted"),
     130: ("Ctrl-C", "SIGINT: a run was stopped, or halted by the second one; looking at one ended"),
@@ -29,9 +34,14 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
 OF_STATUS = {"completed": 0, "failed": 1, "stopped": 3, "halted": 4, "interrupted": 5, "error": 5}
 
 #: Codes of the commands that run or follow a session, and of those that only look.
-RUNNING = (0, 1, 2, 3, 4, 5, 129, 130, 143)
+RUNNING = (0, 1, 2, 3, 4, 5, 7, 129, 130, 143)
 LOOKING = (0, 2, 5)
 TELLING = (0, 2, 5, 6)
+
+
+def of_end(status: str, state: State) -> int:
+    """The exit code of a run that has ended."""
+    return 7 if status == "stopped" and state.ledger.stopped else OF_STATUS.get(status, 5)
 
 
 def code_of(error: Exception) -> int:

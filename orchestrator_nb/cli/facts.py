@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.projections.budgets import facts as budget_facts
 from orchestrator_nb.projections.progress import progress
 from orchestrator_nb.projections.usage import attempts_facts, of_run, used
 from orchestrator_nb.projections.words import duration, iso
@@ -48,6 +49,7 @@ def session_facts(session: Session) -> dict[str, Any]:
         "result": str(session.path / state.merged.document.path) if state.merged else None,
         "checkpoints": [checkpoint_facts(checkpoint) for checkpoint in state.open_checkpoints],
         "usage": of_run(state).facts() if state.agent_attempts else None,
+        "budget": budget_facts(state, time.time() if holder else state.at),
         "quotas": [
             {"vendor": waited.vendor, "resets_at": moment(waited.resets_at), "task": waited.task, "probe": waited.probe}
             for waited in state.quotas.values()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_nb.cli.codes import OF_STATUS, after_signal
+from orchestrator_nb.cli.codes import after_signal, of_end
 from orchestrator_nb.cli.output import mute
 from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.projections.words import count
@@ -127,7 +127,10 @@ def follow_run(
             if pause(run):
                 unsubscribe()
                 return INTERRUPTED
-        code = after_signal(cause) if cause and run.status in ("stopped", "halted") else OF_STATUS.get(run.status, 5)
+        with run.state() as state:
+            code = of_end(run.status, state)
+        if cause and run.status in ("stopped", "halted"):
+            code = after_signal(cause)
         show(reporter.end, code)
     run.wait()
     return code
@@ -153,7 +156,7 @@ def follow_session(session: Session, subject: Subject, reporter: Reporter) -> in
         except KeyboardInterrupt:
             show(reporter.note, f"The run goes on: 'orchestrate watch {session.id}' shows it again.")
             return after_signal(signal.SIGINT)
-        code = OF_STATUS.get(session.status, 5)
+        code = of_end(session.status, session.state)
         show(reporter.end, code)
     return code
 

@@ -16,6 +16,7 @@ from orchestrator_nb.cli.output import Part, text
 from orchestrator_nb.cli.summary import icon
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.tasks import TaskStatus
+from orchestrator_nb.projections.budgets import line as budget_line
 from orchestrator_nb.projections.quotas import of_task
 from orchestrator_nb.projections.text import gist, one_line
 from orchestrator_nb.projections.theme import STATUSES
@@ -53,6 +54,8 @@ def _used(state: State) -> Iterator[RenderableType]:
     if state.merging is not None:
         told = one_line(state.merge_message or state.merging.label)
         yield text(("Merging ", "dim"), f"by {state.merging.agent}: {told}", overflow="ellipsis")
+    if budget := budget_line(state, time.time()):
+        yield text(("Budget ", "dim"), budget, overflow="ellipsis")
 
 
 def _whole(state: State, judged: Progress, *, last: bool) -> RenderableType:

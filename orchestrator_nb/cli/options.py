@@ -76,6 +76,14 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", metavar="N", min=1, help="Tasks running at once; 1 is one after the other."),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="LIMITS",
+        help="What all runs of the session may use: 5$ or '5$, 2M tokens, 2h, 40 attempts'.",
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="DIR", help="Put the results into this directory too, when the run ends."),

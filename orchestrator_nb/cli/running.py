@@ -22,6 +22,7 @@ def run(  # noqa: PLR0913 - options of a command
     param: options.Params = None,
     params_file: options.ParamsFile = None,
     jobs: options.Jobs = None,
+    budget: options.Budget = None,
     output: options.Output = None,
     dry_run: DryRun = False,
     by_hand: Annotated[
@@ -50,7 +51,7 @@ def run(  # noqa: PLR0913 - options of a command
     from orchestrator_nb.runtime.orchestrator import Orchestrator
 
     reporter = reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
-    started = Orchestrator(options.settings()).run(plan, values, jobs=jobs, output=output)
+    started = Orchestrator(options.settings()).run(plan, values, jobs=jobs, output=output, budget=budget)
     return follow_run(started, Subject.of_run(started, output), reporter)
 
 
@@ -74,6 +75,7 @@ def resume(  # noqa: PLR0913 - options of a command
         bool, typer.Option("--accept-changes", help="Go on with the plan as its file is now.")
     ] = False,
     jobs: options.Jobs = None,
+    budget: options.Budget = None,
     output: options.Output = None,
     dry_run: DryRun = False,
     transcript: options.Transcript = False,
@@ -107,7 +109,7 @@ def resume(  # noqa: PLR0913 - options of a command
         return 0
     reporter = reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
     seen = found.state.seq
-    started = orchestrator.resume(found.path, accept_changes=accept_changes, jobs=jobs, output=output)
+    started = orchestrator.resume(found.path, accept_changes=accept_changes, jobs=jobs, output=output, budget=budget)
     if found.state.goal is not None:
         from orchestrator_nb.cli.asking import follow_goal
 

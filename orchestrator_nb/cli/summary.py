@@ -12,6 +12,8 @@ from orchestrator_nb.cli import facts
 from orchestrator_nb.cli.output import Part, say
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.tasks import SETTLED
+from orchestrator_nb.projections.budgets import facts as budget_facts
+from orchestrator_nb.projections.budgets import line as budget_line
 from orchestrator_nb.projections.quotas import until
 from orchestrator_nb.projections.text import gist, one_line
 from orchestrator_nb.projections.theme import PLAIN, STATUSES
@@ -45,6 +47,7 @@ def summary(subject: Subject) -> dict[str, Any]:
             ],
             "checkpoints": [checkpoint.id for checkpoint in state.open_checkpoints],
             "usage": of_run(state).facts() if state.agent_attempts else None,
+            "budget": budget_facts(state, time.time()),
             "message": state.ended.message if state.ended else "",
         }
 
@@ -84,6 +87,8 @@ def notices(state: State) -> Iterator[tuple[Part, ...]]:
     """Lines with what people should know, what coding agents have used, and what people are asked."""
     if used := usage_line(state):
         yield "  Used:    ", used
+    if budget := budget_line(state, time.time()):
+        yield "  Budget:  ", budget
     for warning in state.warnings[-_MAX_WARNINGS:]:
         yield ("  Warning: ", "yellow"), one_line(warning.message, 500)
     for checkpoint in state.open_checkpoints:

@@ -76,6 +76,8 @@ class AgentSpent(Event, frozen=True, tag="agent_spent"):
     cost: float | None = None
     #: The attempt has come to its end.
     final: bool = False
+    #: The cost is computed from tokens by the plan's prices; the agent did not tell it.
+    by_price: bool = False
 
 
 class Changed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from orchestrator_nb.core.budget_checks import budget_faults
 from orchestrator_nb.core.faults import Fault
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.ids import fault_of_id
@@ -52,6 +53,7 @@ def check(plan: Plan, topology: bool = False, agents: Collection[str] | None = N
         *_phases(plan),
         *_locks(plan),
         *_merge(plan, ids, agents),
+        *budget_faults(plan, getattr(agents, "tells_cost", None)),
         *text_faults(plan, text),
     ]
     return sorted(faults, key=_place)

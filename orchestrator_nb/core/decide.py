@@ -36,6 +36,16 @@ class AdmissionQuestion(Protocol):
         """The first limited thing of `demand` of which too little is left, or None if all of it fits."""
 
 
+class BudgetQuestion(Protocol):
+    """Answered by `policies.budget`, anew for each step."""
+
+    def obstacle(self, state: State, task: TaskState) -> tuple[str, e.Thing, bool] | None:
+        """The limit that keeps `task` from starting: scope and thing, and whether only a person can change that.
+
+        None if it may start; what is kept free for it counts from now on.
+        """
+
+
 def rule(state: State, retry: RetryQuestion) -> list[e.AnyEvent]:
     """The rulings that are due: retries, final failures, blocked and skipped tasks."""
     if not state.unruled:
@@ -92,26 +102,41 @@ def _within_limit(state: State, rulings: list[e.AnyEvent]) -> list[e.AnyEvent]:
     return rulings
 
 
-def admit(state: State, admission: AdmissionQuestion, now: float) -> list[TaskState]:
+def admit(
+    state: State, admission: AdmissionQuestion, now: float, budget: BudgetQuestion | None = None
+) -> list[TaskState]:
     """The tasks to start now, first by priority, then in plan order; each must be recorded as started.
 
     A task that lacks a limited thing is set aside with those that wait for the same thing. Within one thing nobody
-    overtakes, so a large demand is not starved by small ones; other tasks go on.
+    overtakes, so a large demand is not starved by small ones; other tasks go on. A task that a `budget` has no room
+    for waits in the same way; where no end of an attempt can make room, it is among `state.unaffordable` too.
     """
     if state.delayed:
         state.release_due(now)
     if state.paused or state.stopping or state.halting or state.failed_fast:
         return []
     room = admission.max_parallel - state.running
+    if budget is not None and not state.ready:
+        _wake_stranded(state)
     if room <= 0 or not state.ready:
         return []
     starts: dict[int, TaskState] = {}
+    set_aside: set[int] = set()
     used: Mapping[str, float] = state.used
     while len(starts) < room and (task := state.take_ready()) is not None:
         if task.index in starts:  # it had two entries
             continue
+        blocker = None
         if task.demand:
             blocker = _queue_before(state, task) or admission.blocker(task.demand, used)
+        if budget is not None and blocker is None:
+            obstacle = budget.obstacle(state, task)
+            _queue_for_budget(state, task, obstacle, set_aside)
+            if obstacle is not None:
+                if task.demand:
+                    _wake_next(state, admission, task.demand, used)
+                continue
+        if task.demand:
             if blocker is None:
                 used = _plus(used, task.demand)
                 starts[task.index] = task
@@ -138,6 +163,36 @@ def _wake_next(state: State, admission: AdmissionQuestion, demand: Demand, used:
         if first is not None:
             needed = tuple(part for part in state.of_key(first).demand if part[0] == name)
             if admission.blocker(needed, used) is None:
+                state.wake(name)
+
+
+def _queue_for_budget(
+    state: State, task: TaskState, obstacle: tuple[str, e.Thing, bool] | None, set_aside: set[int]
+) -> None:
+    """Let a task that lacks room in a budget wait; then the first of those that wait for its other scopes has a turn.
+
+    `set_aside` are the tasks that have had theirs: it grows.
+    """
+    lacks = ""
+    if obstacle is not None:
+        scope, thing, final = obstacle
+        lacks = f"budget {scope}"
+        state.park(task, lacks)
+        set_aside.add(task.index)
+        if final:
+            state.unaffordable.append((task, scope, thing))
+    for scope in state.ledger.scopes(task.id, state.vendor(task)):
+        name = f"budget {scope}"
+        first = state.first_parked(name) if name != lacks else None
+        if first is not None and state.of_key(first).index not in set_aside:
+            state.wake(name)
+
+
+def _wake_stranded(state: State) -> None:
+    """Look again at what waits for a budget when nothing is left whose end would make room."""
+    if not state.running:
+        for name in [name for name, parked in state.parked.items() if parked and name.startswith("budget ")]:
+            if name.partition(" ")[2] not in state.ledger.asked:
                 state.wake(name)
 
 

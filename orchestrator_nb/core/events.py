@@ -20,6 +20,7 @@ from orchestrator_nb.core.agent_events import (
     AgentWork,
     Changed,
 )
+from orchestrator_nb.core.budget_events import BudgetChanged, BudgetWarned, Reserved, Thing
 from orchestrator_nb.core.event import Artifact, Event
 from orchestrator_nb.core.side_events import (
     MergeProgressed,
@@ -31,13 +32,14 @@ from orchestrator_nb.core.side_events import (
 )
 
 __all__ = [
-    "FORMAT", "MOST_CHANGES", "AgentDenied", "AgentIdentified", "AgentSpent", "AgentStarted", "AgentWork",
-    "AnyEvent", "Artifact", "AttemptEvent", "AttemptInterrupted", "Changed", "CheckpointApproved",
-    "CheckpointReached", "CheckpointRejected", "Event", "HaltRequested", "MergeProgressed", "MergeStarted",
-    "PlanAccepted", "ProcessStarted", "Record", "ResultsMerged", "ReviewDecided", "ReviewRequested", "ReviewVoted",
-    "RunEnded", "RunPaused", "RunStarted", "RunUnpaused", "SessionCreated", "SideWorkTold", "StopRequested",
-    "TaskBlocked", "TaskCancelled", "TaskCompleted", "TaskFailed", "TaskFailureSettled", "TaskProgressed",
-    "TaskReset", "TaskRetryScheduled", "TaskSkipped", "TaskStarted", "WarningRaised",
+    "FORMAT", "MOST_CHANGES", "AgentDenied", "AgentIdentified", "AgentSpent", "AgentStarted", "AgentWork", "AnyEvent",
+    "Artifact", "AttemptEvent", "AttemptInterrupted", "BudgetChanged", "BudgetWarned", "Changed",
+    "CheckpointApproved", "CheckpointReached", "CheckpointRejected", "Event", "HaltRequested", "MergeProgressed",
+    "MergeStarted", "PlanAccepted", "ProcessStarted", "Record", "Reserved", "ResultsMerged", "ReviewDecided",
+    "ReviewRequested", "ReviewVoted", "RunEnded", "RunPaused", "RunStarted", "RunUnpaused", "SessionCreated",
+    "SideWorkTold", "StopRequested", "TaskBlocked", "TaskCancelled", "TaskCompleted", "TaskFailed",
+    "TaskFailureSettled", "TaskProgressed", "TaskReset", "TaskRetryScheduled", "TaskSkipped", "TaskStarted", "Thing",
+    "WarningRaised",
 ]  # fmt: skip
 
 
@@ -183,6 +185,8 @@ class TaskStarted(Event, frozen=True, tag="task_started"):
     #: Hash of all that affects what the attempt does (DESIGN 4 "Task identity").
     fingerprint: str = ""
     fallback: bool = False
+    #: What is kept free for it of the budgets that it belongs to.
+    reserved: Reserved | None = None
 
 
 class ProcessStarted(Event, frozen=True, tag="process_started"):
@@ -353,6 +357,9 @@ class CheckpointReached(Event, frozen=True, tag="checkpoint_reached"):
     subject_sha256: str
     #: JSON Schema of the answer, if it must have a form.
     answer_schema: dict[str, Any] = msgspec.field(default_factory=dict)
+    #: The scope of a budget that is used up, before an attempt: whether it may start, and what of.
+    budget: str = ""
+    thing: Thing | Literal[""] = ""
 
 
 class CheckpointApproved(Event, frozen=True, tag="checkpoint_approved"):
@@ -415,6 +422,8 @@ AnyEvent = (
     | CheckpointReached
     | CheckpointApproved
     | CheckpointRejected
+    | BudgetChanged
+    | BudgetWarned
 )
 
 

@@ -32,6 +32,7 @@ from orchestrator_nb.core.fields import (
     type_of,
 )
 from orchestrator_nb.core.graph import Graph
+from orchestrator_nb.core.limits import BudgetOrText, Limits
 from orchestrator_nb.core.merges import Merge, MergeOrStrategy
 from orchestrator_nb.core.reviewers import ReviewOrReviewers
 
@@ -131,23 +132,6 @@ class Resources(Model):
     """Gigabytes: counted when tasks are admitted, and the task is killed when its processes use more."""
     locks: tuple[str, ...] = ()
     """Names of things that one task at a time may hold."""
-
-
-class Limits(Model):
-    """What a run may use at once. Durations in seconds."""
-
-    max_parallel: Count | None = None
-    """Tasks running at once (S2: 10). 1 is S0's sequential mode."""
-    cpu: Annotated[Number, Field(gt=0)] | None = None
-    """Cores that the running tasks may ask for together; the machine's number when left out."""
-    memory_gb: Annotated[Number, Field(gt=0)] | None = None
-    """Gigabytes that the running tasks may ask for together; the machine's memory when left out."""
-    timeout: Annotated[Number, Field(gt=0)] | None = None
-    """Time limit of each attempt of a task that gives none of its own."""
-    max_failures: Count | None = None
-    """Failed tasks after which no other one starts and the run ends as failed; no limit when left out."""
-    resources: dict[str, Count] = {}
-    """How many tasks may hold a named lock at once, where that is more than one."""
 
 
 class Phase(Model):
@@ -277,6 +261,8 @@ class Task(Work):
     """Exit codes of its command that are no failure."""
     review: ReviewOrReviewers | None = None
     """Who judges its work before it counts, and what may follow."""
+    budget: BudgetOrText | None = None
+    """What all its attempts together may use."""
     isolate: Literal["thread", "process"] = "thread"
     """Where a function runs: in a process of its own its timeout is real."""
     env: dict[str, str] = {}
@@ -296,6 +282,8 @@ class Task(Work):
         values = self.__dict__
         object.__delattr__(self, "__dict__")
         review = values.pop("review")
+        if values["budget"] is None:
+            del values["budget"]  # found in the class
         for name, value in values.items():  # one by one, Python keeps up to 29 names once for all tasks
             object.__setattr__(self, name, value)
         if review is not None:  # else it is found in the class
@@ -321,6 +309,7 @@ class Task(Work):
 
 
 Task.review = None
+Task.budget = None
 _TASK_FIELDS = set(Task.model_fields)
 _ORDERING = frozenset([DependencyKind.DATA, DependencyKind.SEQUENTIAL])
 

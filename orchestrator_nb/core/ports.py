@@ -169,8 +169,8 @@ class Services(Protocol):
 
     def environment(self) -> dict[str, str]:
         """The environment for a process of this attempt: the run's, PATH with the interpreter's `bin` first, the
-        task's own `env`, and ORCH_SESSION, ORCH_TASK_ID, ORCH_ATTEMPT, ORCH_IDEMPOTENCY_KEY, ORCH_OUTPUTS,
-        ORCH_INPUT_<name>, ORCH_PARAM_<name>.
+        task's own `env`, and ORCH_SESSION, ORCH_SESSION_DIR, ORCH_TASK_ID, ORCH_ATTEMPT, ORCH_IDEMPOTENCY_KEY,
+        ORCH_OUTPUTS, ORCH_INPUT_<name>, ORCH_PARAM_<name>.
         """
 
     def keep(self, process: Process, seconds: float) -> float:

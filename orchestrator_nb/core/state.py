@@ -19,10 +19,12 @@ import msgspec
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.agent_attempts import AgentAttempt, end, take
 from orchestrator_nb.core.graph import Graph
+from orchestrator_nb.core.ledger import Ledger
 from orchestrator_nb.core.models import Plan, agent_kind
 from orchestrator_nb.core.reviews import OrchestratorDecision, ReviewRequest, ReviewResponse
 from orchestrator_nb.core.stages import FIRST_STAGE_AGENT, stage_of
 from orchestrator_nb.core.tasks import (
+    AWAITING_APPROVAL,
     AWAITING_QUOTA,
     COMPLETED,
     PENDING,
@@ -56,6 +58,9 @@ class CheckpointState(msgspec.Struct):
     answer: Any = None
     by: str = ""
     reason: str = ""
+    #: The scope of the budget that is used up, and what of it; empty if it asks something else.
+    budget: str = ""
+    thing: str = ""
 
 
 class QuotaState(msgspec.Struct):
@@ -89,8 +94,9 @@ class State:
         self.fork_task = ""
         self.seq = 0
         self.created_at = 0.0
-        #: Time of the last record.
+        #: Time of the last record, and of the last one that was written before that.
         self.at = 0.0
+        self.before = 0.0
         self.plan: Plan | None = None
         self.accepted: e.PlanAccepted | None = None
         self.tasks: dict[str, TaskState] = {}
@@ -128,6 +134,10 @@ class State:
         self.warnings: list[e.WarningRaised] = []
         #: The attempts of coding agents, by task: all there were, also of tasks that were reset or dropped.
         self.agent_attempts: dict[str, list[AgentAttempt]] = {}
+        #: What attempts have used, and which limits hold.
+        self.ledger = Ledger()
+        #: Tasks that cannot start within their budget: scope and thing. Whoever decides takes them.
+        self.unaffordable: list[tuple[TaskState, str, e.Thing]] = []
         #: Indexes for deciding. Entries may be stale: whoever takes one checks the task's status.
         self.ready: list[int] = []
         self.delayed: list[tuple[float, int]] = []
@@ -201,6 +211,8 @@ class State:
         """
         event = record.event
         kind = type(event)
+        if record.at != self.at:
+            self.before = self.at
         handler = _TASK_EVENTS.get(kind)
         if handler is not None:
             task = self.tasks.get(event.task)  # type: ignore[union-attr]
@@ -220,6 +232,8 @@ class State:
         return IllegalTransition(f"record {seq}: {type(event).__name__} cannot happen to '{name}' ({story})")
 
     def _move(self, task: TaskState, status: TaskStatus) -> None:
+        if task.status is AWAITING_APPROVAL:
+            self._asks_no_more(task)
         self.counts[task.status] -= 1
         self.counts[status] += 1
         task.status = status
@@ -242,6 +256,7 @@ class State:
             self.batch = event.batch
         for name, amount in task.demand:
             self.used[name] = self.used.get(name, 0.0) + amount
+        self.ledger.start(task.id, self.vendor(task), event.reserved, at)
 
     def _process(self, task: TaskState, event: e.ProcessStarted, at: float, target: TaskStatus) -> None:
         task.process = event
@@ -261,6 +276,8 @@ class State:
             task.message = f"{event.agent}, {event.sandbox}, level {event.level}" if event.sandbox else event.agent
         elif isinstance(event, e.AgentDenied):
             task.message = f"refused: {event.tool} {event.target}".rstrip()
+        elif isinstance(event, e.AgentSpent):
+            self.ledger.tell(task.id, event.input_tokens + event.output_tokens, event.cost)
 
     def _completed(self, task: TaskState, event: e.TaskCompleted, at: float, target: TaskStatus) -> None:
         self._end_attempt(task, at, event.duration)
@@ -282,7 +299,8 @@ class State:
         self._settle(task)
 
     def _failed(self, task: TaskState, event: e.TaskFailed, at: float, target: TaskStatus) -> None:
-        self._end_attempt(task, at, event.duration)
+        crashed = event.kind == "crash_loop"  # nobody knows when it ended
+        self._end_attempt(task, at, event.duration, self.before if crashed else at)
         task.failures += 1
         task.error, task.error_kind = event.error, event.kind
         task.exit_code, task.transient = event.exit_code, event.transient
@@ -291,7 +309,7 @@ class State:
         self.unruled.append(task.index)
 
     def _interrupted(self, task: TaskState, event: e.AttemptInterrupted, at: float, target: TaskStatus) -> None:
-        self._end_attempt(task, at, None)
+        self._end_attempt(task, at, None, self.before if event.crashed else at)
         task.interruptions += event.crashed
         if event.crashed and (attempts := self.agent_attempts.get(task.id)):
             end(attempts, task.attempt, None)  # nobody knows when it ended
@@ -348,11 +366,15 @@ class State:
             self._consider(changed)
 
     def _checkpoint(self, task: TaskState, event: e.CheckpointReached, at: float, target: TaskStatus) -> None:
-        self._end_attempt(task, at, None)
+        if task.status is RUNNING:
+            self._end_attempt(task, at, None)
         task.checkpoint = event.checkpoint
-        self.checkpoints[event.checkpoint] = CheckpointState(
+        asked = self.checkpoints[event.checkpoint] = CheckpointState(
             event.checkpoint, task.id, event.question, event.subject_sha256, dict(event.answer_schema), at
         )
+        if event.budget:
+            asked.budget, asked.thing = event.budget, event.thing
+            self.ledger.asked[event.budget] = event.checkpoint
         self._move(task, target)
 
     def _quota_reached(self, task: TaskState, event: e.QuotaReached, at: float, target: TaskStatus) -> None:
@@ -387,7 +409,9 @@ class State:
             task.reworks += 1
         self._move(task, target)
 
-    def _end_attempt(self, task: TaskState, at: float, duration: float | None) -> None:
+    def _end_attempt(self, task: TaskState, at: float, duration: float | None, until: float | None = None) -> None:
+        for scope in self.ledger.end(task.id, at if until is None else until):
+            self.wake(f"budget {scope}")
         task.ended_at = at
         task.duration = duration
         task.process = None
@@ -532,6 +556,7 @@ class State:
                 self._forget(task)
         for name in event.again:
             self._forget(self.tasks[name])
+        self.ledger.plan(plan, self.agent_attempts, {task.id: task.attempt for task in self.by_index if task.attempt})
         for task in self.by_index:
             if self.graph.parents[task.index]:
                 self._recount(task)
@@ -577,6 +602,7 @@ class State:
         self.merged = self.merging = None
         self.merge_message = ""
         self.paused, self.stopping, self.halting = False, "", ""
+        self.ledger.stopped = ""
 
     def _run_paused(self, event: e.RunPaused, record: e.Record, plan: Plan | None) -> None:
         self.paused = True
@@ -586,6 +612,8 @@ class State:
 
     def _stop_requested(self, event: e.StopRequested, record: e.Record, plan: Plan | None) -> None:
         self.stopping = event.reason or "stop requested"
+        if event.by == "budget":
+            self.ledger.stopped = event.reason
 
     def _halt_requested(self, event: e.HaltRequested, record: e.Record, plan: Plan | None) -> None:
         self.halting = event.reason or "halt requested"
@@ -604,7 +632,11 @@ class State:
 
     def _side_work_told(self, event: e.SideWorkTold, record: e.Record, plan: Plan | None) -> None:
         attempts = self.agent_attempts.setdefault(event.told.task, [])
+        same = bool(attempts) and attempts[-1].attempt == event.told.attempt
+        before = attempts[-1].spent if same else None
         take(attempts, event.told)
+        if isinstance(event.told, e.AgentSpent):
+            self.ledger.aside(attempts[-1].agent or "unknown", before, event.told)
         if isinstance(event.told, e.AgentSpent) and event.told.final:
             end(attempts, event.told.attempt, None)
 
@@ -633,6 +665,11 @@ class State:
         checkpoint.by = event.by
         if isinstance(event, e.CheckpointApproved):
             checkpoint.approved, checkpoint.answer = True, event.answer
+            if checkpoint.budget and event.answer is None:
+                self.ledger.passes.add(task.id)
+            self._make_ready(task)
+        elif checkpoint.budget:  # it says nothing about the task
+            checkpoint.approved, checkpoint.reason = False, event.reason
             self._make_ready(task)
         else:
             self._move(task, target)
@@ -640,6 +677,26 @@ class State:
             task.error, task.error_kind = f"Rejected: {event.reason}", "rejected"
             task.ended_at, task.transient = record.at, False
             self.unruled.append(task.index)
+
+    # -- budgets -------------------------------------------------------------------------------------------------------
+
+    def _budget_changed(self, event: e.BudgetChanged, record: e.Record, plan: Plan | None) -> None:
+        self.ledger.change(event)
+        asked = self.checkpoints.get(self.ledger.asked.get(event.scope, ""))
+        if asked is not None and self.is_open(asked):  # that was its answer
+            asked.approved, asked.by = True, event.by
+            self._make_ready(self.tasks[asked.task])
+        self.wake(f"budget {event.scope}")
+
+    def _asks_no_more(self, task: TaskState) -> None:
+        """Where the task asked about a budget, let the others that wait for the answer go on."""
+        asked = self.checkpoints.get(task.checkpoint)
+        if asked is not None and asked.budget:
+            self.ledger.asked.pop(asked.budget, None)
+            self.wake(f"budget {asked.budget}")
+
+    def _budget_warned(self, event: e.BudgetWarned, record: e.Record, plan: Plan | None) -> None:
+        self.ledger.warned.add((event.scope, event.thing))
 
 
 _TASK_EVENTS: dict[type[e.Event], Any] = {
@@ -684,6 +741,8 @@ _SESSION_EVENTS: dict[type[e.Event], Any] = {
     e.SideWorkTold: State._side_work_told,
     e.WarningRaised: State._warning_raised,
     e.QuotaRestored: State._quota_restored,
+    e.BudgetChanged: State._budget_changed,
+    e.BudgetWarned: State._budget_warned,
     e.CheckpointApproved: State._answered,
     e.CheckpointRejected: State._answered,
 }

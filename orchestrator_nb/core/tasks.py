@@ -41,7 +41,7 @@ class TaskStatus(StrEnum):
 #: What the fold compares with at every event: Python 3.11 takes longer to find a member on its class than to compare.
 WAITING, PENDING, RUNNING, RETRYING = TaskStatus.WAITING, TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.RETRYING
 COMPLETED, SKIPPED = TaskStatus.COMPLETED, TaskStatus.SKIPPED
-AWAITING_QUOTA = TaskStatus.AWAITING_QUOTA
+AWAITING_APPROVAL, AWAITING_QUOTA = TaskStatus.AWAITING_APPROVAL, TaskStatus.AWAITING_QUOTA
 _ALL_SUCCESS = Join.ALL_SUCCESS
 
 _S = TaskStatus
@@ -55,11 +55,13 @@ _BEFORE_START: dict[type[e.Event], TaskStatus] = {
     e.TaskSkipped: _S.SKIPPED,
     e.TaskCancelled: _S.CANCELLED,
 }
+#: Its budget is used up: a person is asked before it starts.
+_BEFORE_ATTEMPT: dict[type[e.Event], TaskStatus] = {e.CheckpointReached: _S.AWAITING_APPROVAL}
 
 #: The life of a task (S1 2.3): ``TRANSITIONS[status][type of event]`` is the next status.
 TRANSITIONS: dict[TaskStatus, dict[type[e.Event], TaskStatus]] = {
     _S.WAITING: {**_BEFORE_START, e.TaskReset: _S.WAITING},
-    _S.PENDING: {**_BEFORE_START, e.TaskStarted: _S.RUNNING, e.TaskReset: _S.WAITING},
+    _S.PENDING: {**_BEFORE_START, **_BEFORE_ATTEMPT, e.TaskStarted: _S.RUNNING, e.TaskReset: _S.WAITING},
     _S.RUNNING: {
         e.ProcessStarted: _S.RUNNING,
         e.TaskProgressed: _S.RUNNING,
@@ -76,6 +78,7 @@ TRANSITIONS: dict[TaskStatus, dict[type[e.Event], TaskStatus]] = {
         e.ReviewRequested: _S.AWAITING_REVIEW,
     },
     _S.RETRYING: {
+        **_BEFORE_ATTEMPT,
         e.TaskStarted: _S.RUNNING,
         e.TaskBlocked: _S.BLOCKED,
         e.TaskCancelled: _S.CANCELLED,

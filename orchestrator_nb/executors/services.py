@@ -99,6 +99,7 @@ class LocalServices:
         variables = {
             **self._environment,
             "ORCH_SESSION": assignment.run.session,
+            "ORCH_SESSION_DIR": str(assignment.run.directory),
             "ORCH_TASK_ID": assignment.task.id,
             "ORCH_ATTEMPT": str(assignment.attempt),
             "ORCH_IDEMPOTENCY_KEY": assignment.idempotency_key,

@@ -19,6 +19,7 @@ from orchestrator_nb.jupyter.part import Bundle, Changes, Part, close_all
 from orchestrator_nb.jupyter.updates import updates
 from orchestrator_nb.jupyter.widgets import MUTED, Bar, Box, Html, Looks, badge, put
 from orchestrator_nb.projections import quotas
+from orchestrator_nb.projections.budgets import line as budget_line
 from orchestrator_nb.projections.progress import PhaseProgress, Progress, progress
 from orchestrator_nb.projections.rendering import text_html
 from orchestrator_nb.projections.settled import progress_html
@@ -272,7 +273,8 @@ def _head(state: State, status: str, said: str) -> str:
 
 def _usage(state: State) -> str:
     """What coding agents have used so far; empty until they tell."""
-    used = usage_line(state) if state.agent_attempts else ""
+    budget = budget_line(state, time.time()) if state.ledger.limits else ""
+    used = "; ".join(filter(None, [usage_line(state) if state.agent_attempts else "", budget and f"budget: {budget}"]))
     style = f"{MUTED}; line-height: 1.4; font-variant-numeric: tabular-nums"
     return f"<div data-usage style='{style}'>{text_html(used, 500)}</div>" if used else ""
 

@@ -30,8 +30,9 @@ from orchestrator_nb import displays
 from orchestrator_nb.core.checks import check
 from orchestrator_nb.core.graph import Graph
 from orchestrator_nb.core.ids import did_you_mean, is_identifier
+from orchestrator_nb.core.limits import Limits
 from orchestrator_nb.core.merges import Merge
-from orchestrator_nb.core.models import Dependency, DependencyKind, Limits, Param, Phase, Plan, Task
+from orchestrator_nb.core.models import Dependency, DependencyKind, Param, Phase, Plan, Task
 from orchestrator_nb.core.values import Reference, as_text, places, scan
 from orchestrator_nb.errors import PlanError
 from orchestrator_nb.planning.handles import CommonOptions, TaskFunction, TaskHandle, TaskOptions, Value, plain

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_nb.core.changes import differences
-from orchestrator_nb.core.models import Dependency, DependencyKind, Limits, OnFailure, Plan, Priority, Task, Work
+from orchestrator_nb.core.limits import Limits
+from orchestrator_nb.core.models import Dependency, DependencyKind, OnFailure, Plan, Priority, Task, Work
 from orchestrator_nb.core.stages import MAX_GAPS, Stage, in_loop, last_round, planned, stage_of, stages
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState, TaskStatus

@@ -172,6 +172,8 @@ class _Check:
         if (plan.limits.max_parallel or 0) > MAX_PARALLEL:
             message, remedy = f"{plan.limits.max_parallel} tasks at once are too many", f"at most {MAX_PARALLEL}"
             yield Fault("error", message, "", ("limits", "max_parallel"), remedy)
+        if plan.limits.prices:
+            yield Fault("error", "limits.prices is not for planned plans", "", ("limits", "prices"), "leave it out")
         for name, value in said.get("merge", {}).items():
             if name not in _FREE_MERGE or (name == "strategy" and value not in _FREE_STRATEGIES):
                 message = f"merge.{name} {_short(repr(value))} is not for planned plans"

@@ -10,10 +10,10 @@ from pydantic_core import ErrorDetails
 
 from orchestrator_nb.core.faults import Fault, Path, dotted
 from orchestrator_nb.core.ids import did_you_mean, fault_of_id, nearest
+from orchestrator_nb.core.limits import Budget, Limits, Price, Reserve, RunBudget
 from orchestrator_nb.core.merges import Merge
 from orchestrator_nb.core.models import (
     Dependency,
-    Limits,
     Param,
     Phase,
     Plan,
@@ -30,9 +30,16 @@ _KEYS: dict[Path, Iterable[str]] = {
     (): Plan.model_fields,
     ("params", "*"): Param.model_fields,
     ("limits",): Limits.model_fields,
+    ("limits", "budget"): RunBudget.model_fields,
+    ("limits", "budget", "agents", "*"): Budget.model_fields,
+    ("limits", "budget", "agents", "*", "reserve"): Reserve.model_fields,
+    ("limits", "budget", "reserve"): Reserve.model_fields,
+    ("limits", "prices", "*"): Price.model_fields,
     ("phases", "*"): Phase.model_fields,
     ("merge",): Merge.model_fields,
     ("tasks", "*"): Task.model_fields,
+    ("tasks", "*", "budget"): Budget.model_fields,
+    ("tasks", "*", "budget", "reserve"): Reserve.model_fields,
     ("tasks", "*", "dependencies", "*"): [field.name for field in fields(Dependency)],
     ("tasks", "*", "fallback"): Work.model_fields,
     ("tasks", "*", "resources"): Resources.model_fields,
@@ -46,7 +53,7 @@ _KEYS: dict[Path, Iterable[str]] = {
 #: Keys that later versions are to have.
 _LATER = frozenset(
     (
-        "budget", "for_each", "gate", "gates", "grant", "handoffs", "loop", "max_cost", "model", "network", "pipeline",
+        "for_each", "gate", "gates", "grant", "handoffs", "loop", "max_cost", "model", "network", "pipeline",
         "policies", "policy", "record", "repeat", "replay", "roles", "sandbox", "seed", "signal", "until",
         "verifier", "verify", "when", "workflow",
     )

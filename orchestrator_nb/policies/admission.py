@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator_nb.core.decide import Demand
-from orchestrator_nb.core.models import Limits, Plan
+from orchestrator_nb.core.limits import Limits
+from orchestrator_nb.core.models import Plan
 
 #: Limited things that a task may ask for in parts; everything else is held as a whole.
 _EPSILON = 1e-9

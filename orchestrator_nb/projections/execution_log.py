@@ -11,7 +11,7 @@ import msgspec
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.ids import agent_label
 from orchestrator_nb.core.reviews import votes_text
-from orchestrator_nb.projections import agent_words
+from orchestrator_nb.projections import agent_words, budgets
 from orchestrator_nb.projections.text import code, gist, inline
 from orchestrator_nb.projections.usage import spent
 from orchestrator_nb.projections.words import approve_command, count, duration, rollback_command, some, timestamp
@@ -333,6 +333,7 @@ _WORDS: dict[type[e.Event], Any] = {
     e.CheckpointApproved: lambda event, at, log: _entry(
         at, "Checkpoint Approved", inline(event.checkpoint), _by(event)
     ),
+    e.BudgetChanged: lambda event, at, log: _entry(at, "Budget Changed", inline(budgets.changed(event)), _by(event)),
     e.CheckpointRejected: lambda event, at, log: _entry(
         at, "Checkpoint Rejected", inline(event.checkpoint), _by(event), _reason(event)
     ),

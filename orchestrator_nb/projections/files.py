@@ -101,7 +101,9 @@ class Files:
             return
         elif type(event) is e.PlanAccepted:
             self._plan_accepted(state)
-        elif isinstance(event, e.TaskReset | e.QuotaReached | e.QuotaRestored):  # change other tasks, too
+        elif isinstance(
+            event, e.TaskReset | e.QuotaReached | e.QuotaRestored | e.BudgetChanged
+        ):  # change other tasks, too
             self._tasks_due.update(dict.fromkeys(state.tasks))
             self._first_unsettled = 0
         elif isinstance(event, e.CheckpointApproved | e.CheckpointRejected):

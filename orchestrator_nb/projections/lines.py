@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.reviews import votes_text
 from orchestrator_nb.core.state import State
-from orchestrator_nb.projections import agent_words
+from orchestrator_nb.projections import agent_words, budgets
 from orchestrator_nb.projections.quotas import left, moment, quota
 from orchestrator_nb.projections.text import gist, one_line
 from orchestrator_nb.projections.words import approve_command, count, duration, rollback_command, some
@@ -167,5 +167,6 @@ _WORDS: dict[type[e.Event], _Words] = {
         f"{event.task} answer with: {approve_command(event.checkpoint, event.answer_schema)}",
     ],
     e.CheckpointApproved: lambda event, state: f"{event.checkpoint} approved{_by(event.by)}",
+    e.BudgetChanged: lambda event, state: f"{budgets.changed(event)}{_by(event.by)}",
     e.CheckpointRejected: lambda event, state: f"{event.checkpoint} rejected{_by(event.by)}{_because(event.reason)}",
 }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from orchestrator_nb.agents.human import answer_for
 from orchestrator_nb.agents.registry import Registry
+from orchestrator_nb.core import events as e
 from orchestrator_nb.core.stages import stage_of
 from orchestrator_nb.core.state import CheckpointState, State
 from orchestrator_nb.errors import AgentError, CommandRefused, PlanError
@@ -57,7 +60,7 @@ def fitting_answer(checkpoint: CheckpointState, answer: Any) -> Any:
 def is_plan_approval(checkpoint: CheckpointState) -> bool:
     """Whether it asks for the approval of a proposed plan."""
     stage = stage_of(checkpoint.task)
-    return stage is not None and stage.kind == "approve"
+    return stage is not None and stage.kind == "approve" and not checkpoint.budget
 
 
 def plan_to_approve(state: State) -> CheckpointState | None:
@@ -65,6 +68,24 @@ def plan_to_approve(state: State) -> CheckpointState | None:
     if state.goal is None:
         return None
     return next((checkpoint for checkpoint in state.open_checkpoints if is_plan_approval(checkpoint)), None)
+
+
+def approval(checkpoint: CheckpointState, answer: Any, by: str) -> list[e.AnyEvent]:
+    """The events of a yes. To a question about a budget a number is the new limit."""
+    approved: list[e.AnyEvent] = [e.CheckpointApproved(checkpoint.id, checkpoint.subject_sha256, by, answer)]
+    if checkpoint.budget and answer is not None:
+        changed = e.BudgetChanged(checkpoint.budget, by=by)
+        most = answer if checkpoint.thing in ("money", "time") else round(answer)
+        approved.append(msgspec.structs.replace(changed, **{checkpoint.thing: most}))
+    return approved
+
+
+def rejection(checkpoint: CheckpointState, reason: str, by: str, *, live: bool = True) -> list[e.AnyEvent]:
+    """The events of a no. To a question about a budget it ends a `live` run."""
+    rejected: list[e.AnyEvent] = [e.CheckpointRejected(checkpoint.id, checkpoint.subject_sha256, reason, by)]
+    if checkpoint.budget and live:
+        rejected.append(e.StopRequested(by, reason or "the budget is used up"))
+    return rejected
 
 
 def _by(who: str) -> str:

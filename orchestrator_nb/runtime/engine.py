@@ -21,7 +21,8 @@ from typing import Any
 from orchestrator_nb.agents.registry import Registry
 from orchestrator_nb.agents.threads import in_daemon_thread
 from orchestrator_nb.core import events as e
-from orchestrator_nb.core.models import Limits, Plan
+from orchestrator_nb.core.limits import Limits
+from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.ports import RunContext
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import TaskState
@@ -32,17 +33,20 @@ from orchestrator_nb.executors.local import LocalExecutor
 from orchestrator_nb.policies.admission import Admission, admission_for
 from orchestrator_nb.policies.retry import RetryPolicy
 from orchestrator_nb.runtime.assignments import Assigner
+from orchestrator_nb.runtime.budgets import asks_at_limit
 from orchestrator_nb.runtime.finish import copy_results, remove_sockets
 from orchestrator_nb.runtime.heartbeat import Heartbeat
 from orchestrator_nb.runtime.journal import Journal
 from orchestrator_nb.runtime.merger import Merger
+from orchestrator_nb.runtime.nested_spending import NestedSpending
+from orchestrator_nb.runtime.outcomes import as_end_reason
 from orchestrator_nb.runtime.plans import load_plan_blob
 from orchestrator_nb.runtime.projector import FileWriter
 from orchestrator_nb.runtime.publisher import Publisher
 from orchestrator_nb.runtime.recovery import reconcile
 from orchestrator_nb.runtime.results import read_artifact, read_result
 from orchestrator_nb.runtime.reviewing import Reviews
-from orchestrator_nb.runtime.runner import Runner, as_end_reason
+from orchestrator_nb.runtime.runner import Runner
 from orchestrator_nb.storage.filesystems import filesystem_warning
 from orchestrator_nb.storage.inbox import Inbox, Reply, Request
 from orchestrator_nb.storage.lock import Holder, SessionLock
@@ -197,26 +201,21 @@ class Engine:
         self.runner = Runner(
             self.journal,
             Assigner(context, self.state, self.read),
-            executor,
+            NestedSpending(executor, self.directory, self._note),
             *self.policies(registry),
             room_on_disk=self._room_on_disk,
             keeper=self.keeper,
+            asks=asks_at_limit(self.state.plan),
         )
         if self.state.goal is not None:
             from orchestrator_nb.runtime.course import Course
 
             self.runner.course = Course(self, registry, self.state.goal)
-        self._merger = Merger(
-            self.state,
-            self.directory,
-            self.read,
-            asker,
-            context,
-            self.record,
-        )
+        self._merger = Merger(self.state, self.directory, self.read, asker, context, self.record)
         over = asyncio.Event()
         try:
-            run_number = self._begin(await in_daemon_thread(reconcile, self.state), supervisor.facts, warnings)
+            rulings = await in_daemon_thread(reconcile, self.state, self.directory)
+            run_number = self._begin(rulings, supervisor.facts, warnings)
             self.started.set()
             control = asyncio.create_task(self._serve_control(over))
             running = asyncio.create_task(self._work())
@@ -229,7 +228,7 @@ class Engine:
                 over.set()
                 await control
             reason = running.result()
-            self.record(e.RunEnded(run_number, as_end_reason(reason), self.runner.message))
+            self.record(e.RunEnded(run_number, as_end_reason(reason), self.runner.message or self.state.ledger.stopped))
         except Exception as error:
             self._say_error(error)
             raise

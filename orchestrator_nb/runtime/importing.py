@@ -83,7 +83,7 @@ def take_in(
         )
     engine = Engine(session.directory, session.settings, {})
     try:
-        engine.record(*reconcile(engine.state))
+        engine.record(*reconcile(engine.state, engine.directory))
         return submit(_take_all(engine, targets, outputs, by)).result()
     finally:
         engine.release()

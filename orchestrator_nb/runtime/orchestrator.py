@@ -17,14 +17,16 @@ from orchestrator_nb.core.tasks import TaskStatus
 from orchestrator_nb.errors import AgentError, ParameterError, PlanChanged
 from orchestrator_nb.planning.loaded import LoadedPlan
 from orchestrator_nb.planning.sources import is_prompt, plan_from
+from orchestrator_nb.runtime.budgets import change
 from orchestrator_nb.runtime.companions import companion_of
 from orchestrator_nb.runtime.engine import Engine
 from orchestrator_nb.runtime.fork import carry_goal, reuse, stale_by_fingerprint, with_parameters
+from orchestrator_nb.runtime.nesting import enter
 from orchestrator_nb.runtime.plans import resolve_params
 from orchestrator_nb.runtime.preflight import preflight
 from orchestrator_nb.runtime.recovery import reconcile
 from orchestrator_nb.runtime.run import Run
-from orchestrator_nb.runtime.session import Session
+from orchestrator_nb.runtime.session import Session, who
 from orchestrator_nb.storage.settings import Settings, load_settings
 from orchestrator_nb.storage.workspace import Workspace
 from orchestrator_nb.system.loop import submit
@@ -42,7 +44,7 @@ class Orchestrator:
         """`settings` as found (pyproject.toml, ORCH_* variables) when left out; `overrides` are single settings."""
         self.settings = settings or load_settings(Path.cwd(), os.environ, **overrides)
 
-    def run(
+    def run(  # noqa: PLR0913 - options of a run
         self,
         plan: Any,
         params: Mapping[str, Any] | None = None,
@@ -51,6 +53,7 @@ class Orchestrator:
         output: str | Path | None = None,
         cwd: str | Path | None = None,
         functions: Functions | None = None,
+        budget: Any = None,
         **asking: Any,
     ) -> Run:
         """Start a new session of `plan` and return its run at once.
@@ -63,17 +66,19 @@ class Orchestrator:
             output: Directory into which the results are put when the run ends, visibly.
             cwd: Where commands run and given paths begin; the current directory when left out.
             functions: Callables for functions that are referred to as ``:name``.
+            budget: What the run may use in all, over the plan's `limits.budget`: a number of US dollars, or
+                ``5$, 2M tokens, 2h, 40 attempts``.
             asking: For a prompt: `planner`, `verifier`, `approval`, `allow`, as for `ask`.
 
         Raises:
-            PlanError: The plan has faults; all of them are named.
+            PlanError: The plan has faults; all of them are named. Or `budget` is none.
             ParameterError: A parameter is unknown, missing or of the wrong type.
             OrchestratorError: Something that a task needs is missing.
         """
         if is_prompt(plan):
             if params:
                 raise ParameterError("a prompt has no parameters: say it in the prompt")
-            return self.ask(plan, jobs=jobs, output=output, cwd=cwd, functions=functions, **asking)
+            return self.ask(plan, jobs=jobs, output=output, cwd=cwd, functions=functions, budget=budget, **asking)
         if asking:
             raise TypeError(f"{', '.join(map(repr, asking))} is for prompts: '{plan}' is a plan")
         loaded = self._checked(plan)
@@ -84,6 +89,7 @@ class Orchestrator:
         engine = self._begin(functions)
         with _discarded_on_error(engine):
             engine.accept(accepted_plan, values, base=loaded.base, cwd=here, source=loaded.source)
+            _budgeted(engine, budget)
             preflight(engine.state, engine.context(), Registry())
         return self._go(engine, jobs, output, [str(fault).replace("warning: ", "", 1) for fault in loaded.warnings])
 
@@ -99,6 +105,7 @@ class Orchestrator:
         output: str | Path | None = None,
         cwd: str | Path | None = None,
         functions: Functions | None = None,
+        budget: Any = None,
     ) -> Run:
         """Start a session that is to reach what `request` asks for, and return its run at once.
 
@@ -121,6 +128,7 @@ class Orchestrator:
             output: As for `run`.
             cwd: Where the plans' paths begin, and where commands run; the current directory when left out.
             functions: As for `run`.
+            budget: As for `run`: of the planner, of all tasks, and of the verifier together.
 
         Raises:
             OrchestratorError: The request is empty, or nobody can plan or verify.
@@ -145,6 +153,7 @@ class Orchestrator:
             kept = engine.blobs.put(asked.goal.model_dump_json(exclude_defaults=True).encode())
             engine.record(e.GoalSet(kept, asked.goal.title, asked.goal.sequential))
             engine.accept(first_plan(asked.goal), {}, base=here, cwd=here)
+            _budgeted(engine, budget)
             try:
                 preflight(engine.state, engine.context(), Registry())
             except AgentError as error:
@@ -174,11 +183,13 @@ class Orchestrator:
         jobs: int | None = None,
         output: str | Path | None = None,
         functions: Functions | None = None,
+        budget: Any = None,
     ) -> Run:
         """Go on with a session: finished tasks stay finished, interrupted ones run again; a batch's folder is filled.
 
         Raises `PlanChanged` with the difference if the plan's file is not what the session was started with, unless
-        `accept_changes`; `SessionLocked` if somebody is running it.
+        `accept_changes`; `SessionLocked` if somebody is running it. A `budget` (as for `run`) is that of
+        all runs of the session together, from now on.
         """
         found = Session.open(session, self.settings)
         _ = found.plan  # a session that never got one cannot go on
@@ -195,8 +206,9 @@ class Orchestrator:
         with _released_on_error(engine):
             if changed is not None:
                 self._accept_changes(engine, changed)
+            _budgeted(engine, budget)
             preflight(engine.state, engine.context(), Registry())
-        run = self._go(engine, jobs, output)
+        run = self._go(engine, jobs, output, budgeted=budget is not None)
         if companion is not None:
             run.companion = companion(run)
         return run
@@ -212,7 +224,7 @@ class Orchestrator:
         loaded = self._checked(plan)
         engine = Engine(found.directory, self.settings, loaded.functions)
         with _released_on_error(engine):
-            engine.record(*reconcile(engine.state))  # nothing of the old plan runs on
+            engine.record(*reconcile(engine.state, engine.directory))  # nothing of the old plan runs on
             if differences(found.plan, loaded.require()):
                 here = Path.cwd()
                 values = resolve_params(loaded.require(), {}, base=loaded.base, cwd=here)
@@ -259,7 +271,7 @@ class Orchestrator:
         assert accepted is not None
         again = self.stale_tasks(engine.state, loaded)
         values = self._new_values(engine.state, loaded)
-        engine.record(*reconcile(engine.state))  # nothing of the old plan runs on
+        engine.record(*reconcile(engine.state, engine.directory))  # nothing of the old plan runs on
         engine.accept(
             loaded.require(), values, base=loaded.base, cwd=Path(accepted.cwd), source=loaded.source, again=again
         )
@@ -316,10 +328,26 @@ class Orchestrator:
         engine.record(e.SessionCreated(directory.id, __version__, e.FORMAT, parent, fork_task))
         return engine
 
-    def _go(self, engine: Engine, jobs: int | None, output: str | Path | None, warnings: Sequence[str] = ()) -> Run:
+    def _go(
+        self,
+        engine: Engine,
+        jobs: int | None,
+        output: str | Path | None,
+        warnings: Sequence[str] = (),
+        *,
+        budgeted: bool = False,
+    ) -> Run:
         target = Path(output).absolute() if output is not None else None
+        enter(engine, os.environ, limited=budgeted or engine.state.run is None)
         engine.publish()
         return Run(engine, submit(engine.main(jobs, target, warnings)))
+
+
+def _budgeted(engine: Engine, budget: Any) -> None:
+    """Put the budget in force that whoever starts the run gives."""
+    if budget is not None:
+        assert engine.state.plan is not None
+        engine.record(change(engine.state.plan, budget, who()))
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, cast
+
 import msgspec
 
 from orchestrator_nb.core import events as e
@@ -9,6 +11,13 @@ from orchestrator_nb.core.models import agent_kind
 from orchestrator_nb.core.ports import Assignment, Checkpoint, Execution, Failure, Success, Timeout, subject_hash
 from orchestrator_nb.errors import OrchestratorError
 from orchestrator_nb.storage.log import encoded
+
+EndReason = Literal["completed", "failed", "stopped", "halted", "error"]
+
+
+def as_end_reason(reason: str) -> EndReason:
+    """`reason` as `RunEnded` takes it."""
+    return cast("EndReason", reason)
 
 
 def completions(assignment: Assignment, execution: Execution) -> list[e.AnyEvent]:

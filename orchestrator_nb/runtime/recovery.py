@@ -7,20 +7,27 @@ from orchestrator_nb.core.reviews import review_id
 from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import WORKING
 from orchestrator_nb.runtime.merger import name_for
+from orchestrator_nb.runtime.nested_spending import spent_by_nested_runs
+from orchestrator_nb.storage.workspace import SessionDir
 from orchestrator_nb.system.processes import sweep
 
 #: A task during which the coordinator died this often is held to be the cause, and fails (row A13).
 MAX_CRASHES = 3
 
 
-def reconcile(state: State) -> list[e.AnyEvent]:
+def reconcile(state: State, directory: SessionDir) -> list[e.AnyEvent]:
     """Rule on every attempt that was left running: its processes are killed and proven dead, or named.
 
     Such an attempt is interrupted and runs again, without using up a retry; after `MAX_CRASHES` of them the task fails.
     """
     if state.merging is not None:
         sweep(state.session, name_for(state), state.merging.attempt)
-    return [_rule(state, task.id) for task in state.by_index if task.status in WORKING]
+    events: list[e.AnyEvent] = []
+    for task in state.by_index:
+        if task.status in WORKING:
+            ruling = _rule(state, task.id)  # nothing of it runs on
+            events += [*spent_by_nested_runs(directory, task.id, task.attempt), ruling]
+    return events
 
 
 def _rule(state: State, task_id: str) -> e.AnyEvent:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.decide import AdmissionQuestion, RetryQuestion, admit, ending, rule
@@ -21,9 +21,11 @@ from orchestrator_nb.core.state import State
 from orchestrator_nb.core.tasks import WORKING, TaskState, TaskStatus
 from orchestrator_nb.errors import CommandRefused, OrchestratorError
 from orchestrator_nb.executors.keeping import Keeper
+from orchestrator_nb.policies.budget import Purse, priced
 from orchestrator_nb.policies.quota import QuotaPolicy
 from orchestrator_nb.runtime.assignments import Assigner
-from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
+from orchestrator_nb.runtime.budgets import over_budget, soft_limits
+from orchestrator_nb.runtime.checkpoints import approval, fitting_answer, open_checkpoint, rejection
 from orchestrator_nb.runtime.journal import Journal
 from orchestrator_nb.runtime.outcomes import completions, quota_reached, shortened
 from orchestrator_nb.system.tracebacks import summary_of
@@ -52,6 +54,7 @@ class Runner:
         room_on_disk: Callable[[], str | None] = lambda: None,
         keeper: Keeper | None = None,
         quota: QuotaQuestion = _QUOTA,
+        asks: bool = True,
     ) -> None:
         self.state: State = journal.state
         self.admission = admission
@@ -60,6 +63,8 @@ class Runner:
         self._executor = executor
         self._retry = retry
         self._quota = quota
+        #: Whether a person is asked when a budget is used up; else the run stops.
+        self._asks = asks
         #: Why no task may start for lack of disk space, or None.
         self._room_on_disk = room_on_disk
         self._keeper = keeper or Keeper(assigner.run.directory)
@@ -167,18 +172,20 @@ class Runner:
         """Answer a checkpoint with yes. Raises `CommandRefused` if it is not open or was shown differently."""
         checkpoint = open_checkpoint(self.state, checkpoint_id, subject_sha256)
         answer = fitting_answer(checkpoint, answer)
-        self._tell(e.CheckpointApproved(checkpoint.id, checkpoint.subject_sha256, by, answer))
+        self._tell(*approval(checkpoint, answer, by))
 
     def reject(self, checkpoint_id: str, subject_sha256: str, reason: str, by: str = "") -> None:
         """Answer a checkpoint with no. Raises `CommandRefused` if it is not open or was shown differently."""
         checkpoint = open_checkpoint(self.state, checkpoint_id, subject_sha256)
-        self._tell(e.CheckpointRejected(checkpoint.id, checkpoint.subject_sha256, reason, by))
+        self._tell(*rejection(checkpoint, reason, by))
 
     def note(self, event: e.AttemptEvent) -> None:
         """Record what an executor tells while an attempt is running: its processes, its progress, its agent."""
         task = self.state.tasks[event.task]
         if task.status in WORKING and task.attempt == event.attempt:
-            self._record([event])
+            self._record([priced(self.state, event) if isinstance(event, e.AgentSpent) else event])
+            if self.state.ledger.touched:
+                self._schedule()  # a budget may be near its end
 
     def _task(self, task_id: str) -> TaskState:
         task = self.state.tasks.get(task_id)
@@ -186,8 +193,8 @@ class Runner:
             raise CommandRefused(f"the plan has no task '{task_id}'{did_you_mean(task_id, self.state.tasks)}")
         return task
 
-    def _tell(self, event: e.AnyEvent) -> None:
-        self._record([event])
+    def _tell(self, *events: e.AnyEvent) -> None:
+        self._record(list(events))
         self._schedule()
 
     def _record(self, events: list[e.AnyEvent]) -> None:
@@ -236,12 +243,14 @@ class Runner:
         while True:
             if events:
                 self._journal.apply(events, now)
-            while rulings := self._quotas_due() or rule(self.state, self._retry):
+            while rulings := self._due() or rule(self.state, self._retry):
                 self._journal.apply(rulings, now)
             if self.state.ready and not self.state.stopping and (trouble := self._room_on_disk()):
                 self._journal.apply([e.WarningRaised(trouble), e.StopRequested("orchestrator", trouble)], now)
-            starts = admit(self.state, self.admission, now)
-            events = self._start(starts, now, assignments) if starts else []
+            purse = Purse(self._journal.wall()) if self.state.ledger.limits else None
+            starts = admit(self.state, self.admission, now, purse)
+            events = self._start(starts, now, assignments, purse) if starts else []
+            events += over_budget(self.state, self._journal.wall, asks=self._asks)
             if not events:
                 break
         if self.course is not None and not self.state.halting and (why := self.course.halts(self.state)):
@@ -290,7 +299,7 @@ class Runner:
         return bool(self._keeper.until) and bool(ending(state)) and not (state.stopping or state.halting)
 
     def _start(
-        self, starts: list[TaskState], now: float, assignments: list[tuple[TaskState, Assignment]]
+        self, starts: list[TaskState], now: float, assignments: list[tuple[TaskState, Assignment]], purse: Purse | None
     ) -> list[e.AnyEvent]:
         """Let tasks have started and add their assignments; return the failures of those that cannot begin."""
         batch = self.state.batch + 1
@@ -308,7 +317,8 @@ class Runner:
                 failures.append(e.TaskFailed(task.id, attempt, shortened(str(error)), "invalid"))
             except Exception as error:  # noqa: BLE001 - values of one task never end the run
                 failures.append(e.TaskFailed(task.id, attempt, summary_of(error), "invalid"))
-            events.append(e.TaskStarted(task.id, attempt, batch, fingerprint, fallback))
+            reserved = purse.reserved.get(task.id) if purse is not None else None
+            events.append(e.TaskStarted(task.id, attempt, batch, fingerprint, fallback, reserved))
         self._journal.apply(events, now)
         return failures
 
@@ -327,8 +337,10 @@ class Runner:
         self._timer = None
         self._schedule()
 
-    def _quotas_due(self) -> list[e.AnyEvent]:
-        return due(self.state, self._quota, self._journal.wall()) if self.state.quotas else []
+    def _due(self) -> list[e.AnyEvent]:
+        """What is to be ruled on quotas, and told of budgets."""
+        state, now = self.state, self._journal.wall
+        return (due(state, self._quota, now()) if state.quotas else []) or soft_limits(state, now)
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
@@ -405,11 +417,3 @@ class Runner:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-
-
-EndReason = Literal["completed", "failed", "stopped", "halted", "error"]
-
-
-def as_end_reason(reason: str) -> EndReason:
-    """`reason` as `RunEnded` takes it."""
-    return cast("EndReason", reason)

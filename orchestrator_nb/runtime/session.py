@@ -20,7 +20,7 @@ from orchestrator_nb.errors import CommandRefused, RunFailed, SessionNotFound
 from orchestrator_nb.policies.admission import Admission
 from orchestrator_nb.projections.explain import Explanation, explain
 from orchestrator_nb.projections.going_on import whole
-from orchestrator_nb.runtime.checkpoints import fitting_answer, open_checkpoint
+from orchestrator_nb.runtime.checkpoints import approval, fitting_answer, open_checkpoint, rejection
 from orchestrator_nb.runtime.engine import Engine
 from orchestrator_nb.runtime.exploring import Explorable
 from orchestrator_nb.runtime.plans import load_plan_blob
@@ -242,13 +242,13 @@ class Session(Explorable):
     def _tell_disk(self, verb: str, fields: dict[str, Any]) -> str:
         self.refresh()
         by = str(fields["by"])
-        event: e.AnyEvent
+        events: list[e.AnyEvent]
         if verb in ("pause", "resume", "stop", "cancel"):
             raise CommandRefused(f"session {self.id} is not running: 'orchestrate resume {self.id}' goes on with it")
         if verb == "halt" and self._state.ended is not None and self._state.ended.reason in ("completed", "failed"):
             raise CommandRefused(f"session {self.id} has {self._state.ended.reason}: there is nothing to halt")
         if verb == "halt":
-            event = e.HaltRequested(by, str(fields.get("reason", "")))
+            events = [e.HaltRequested(by, str(fields.get("reason", "")))]
         elif verb == "retry":
             task = self.task(str(fields["task"]))
             waits = task.status is TaskStatus.AWAITING_QUOTA
@@ -259,19 +259,19 @@ class Session(Explorable):
                     f"task '{task.id}' has no live kernel: kernels end with their run, and nobody runs session "
                     f"{self.id}. To run the whole notebook again: {whole(self.path, task.id, running=False)}"
                 )
-            event = e.QuotaProbed(task.id, by) if waits else e.TaskReset(task.id, by)
+            events = [e.QuotaProbed(task.id, by) if waits else e.TaskReset(task.id, by)]
         elif verb in ("approve", "reject"):
             shown = open_checkpoint(self._state, str(fields["checkpoint"]), str(fields.get("subject_sha256", "")))
             if verb == "approve":
                 answer = fitting_answer(shown, fields.get("answer"))
-                event = e.CheckpointApproved(shown.id, shown.subject_sha256, by, answer)
+                events = approval(shown, answer, by)
             else:
-                event = e.CheckpointRejected(shown.id, shown.subject_sha256, str(fields.get("reason", "")), by)
+                events = rejection(shown, str(fields.get("reason", "")), by, live=False)
         else:
             raise CommandRefused(f"unknown verb '{verb}'")
         engine = Engine(self.directory, self.settings, {})
         try:
-            engine.record(event)
+            engine.record(*events)
         finally:
             engine.release()
         self.refresh()

@@ -22,7 +22,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator_nb.core.models import Dependency, DependencyKind, Limits, Plan, Task
+from orchestrator_nb.core.limits import Limits
+from orchestrator_nb.core.models import Dependency, DependencyKind, Plan, Task
 from orchestrator_nb.runtime.orchestrator import Orchestrator
 
 PARALLEL = 64

@@ -53,6 +53,21 @@ def test_in_a_pipe_it_prints_plain_lines_and_a_summary(plan: Path) -> None:
     assert (plan.parent / result[1]).is_file()
 
 
+def test_out_of_budget_it_stops_with_a_code_of_its_own_and_a_resume_with_more_goes_on(tmp_path: Path) -> None:
+    usage = {"input_tokens": 10, "output_tokens": 1, "cost": 0.4}
+    tasks = [{"id": i, "agent": "simulated", "prompt": "x", "parameters": {"usage": usage}} for i in "abc"]
+    plan = write_plan(tmp_path / "plan.json", tasks=tasks, limits={"max_parallel": 1, "budget": {"at_limit": "stop"}})
+    done = orchestrate("run", plan.name, "--budget", "0.5$", cwd=tmp_path)
+    assert done.returncode == 7, done.stdout + done.stderr
+    assert "the budget of the run is used up: 0.8000 $ of 0.5000 $ used by 2 attempts" in done.stdout
+    assert "Budget:  0.8000 $ of 0.5000 $" in done.stdout
+    assert json.loads(orchestrate("status", "--json", cwd=tmp_path).stdout)["budget"][0]["limit"] == 0.5
+    assert orchestrate("resume", "--budget", "5 apples", cwd=tmp_path).returncode == 2
+    again = orchestrate("resume", "--budget", "2$", cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "The run may use 2.00 $ by " in again.stdout
+
+
 def test_retry_and_resume_finish_it(call: Call, plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(plan.parent)
     assert call("run", plan.name, "-q").code == 1

@@ -35,6 +35,7 @@ def test_a_task_finds_itself_in_its_environment(tmp_path: Path) -> None:
         "ORCH_PARAM_text": "a b",
         "ORCH_PARAM_yes": "true",
         "ORCH_SESSION": lab.session.id,
+        "ORCH_SESSION_DIR": str(lab.session.path),
         "ORCH_TASK_ID": "T-01",
     }
 

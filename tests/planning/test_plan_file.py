@@ -115,7 +115,9 @@ tasks:
         ("merge: {strategy: x}", "merge.strategy must be structured, concatenate, table, agent or notebook"),
         ("jobs: []", "unknown key 'jobs'; did you mean 'tasks'?"),
         ("parameters: {}", "unknown key 'parameters'; did you mean 'params'?"),
-        ("budget: 3", "'budget' is not in this version"),
+        ("seed: 3", "'seed' is not in this version"),
+        ("limits: {budget: 5 apples}", "'5 apples' is no limit: write 5$, 200k tokens, 2h, 40 attempts"),
+        ("limits: {budget: {mony: 5}}", "unknown key 'mony'; did you mean 'money'?"),
     ],
 )  # fmt: skip
 def test_faults_of_the_plan_in_peoples_words(keys: str, words: str) -> None:

@@ -82,3 +82,10 @@ def test_rights_survive_the_log(tmp_path: Path) -> None:
     rights = Rights.of(["agent:codex", "command:a 'b c'", "directory:x"], tmp_path)
     assert Rights.model_validate_json(rights.model_dump_json()) == rights
     assert rights.kinds == ("codex", "shell", "human", "simulated")
+
+
+def test_what_things_cost_is_not_the_planners_to_say(tmp_path: Path) -> None:
+    rights = Rights.of(["agent:claude"], tmp_path)
+    free = {"prices": {"claude": {"input": 0, "output": 0}}}
+    assert refused(rights, tmp_path, task(), limits=free) == ["limits.prices is not for planned plans"]
+    assert refused(rights, tmp_path, task(), limits={"budget": 3}) == [], "a limit takes nothing from anybody"

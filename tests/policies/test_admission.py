@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator_nb.core.models import Limits, Plan
+from orchestrator_nb.core.limits import Limits
+from orchestrator_nb.core.models import Plan
 from orchestrator_nb.policies.admission import Admission, admission_for
 
 

@@ -37,6 +37,8 @@ class CodingAgent:
 
     def __init__(self, cli: CodingCli, *, grace: float = 10.0, linger: float = 30.0) -> None:
         self.cli, self.grace, self.linger = cli, grace, linger
+        #: For budgets (`core.budget_checks`).
+        self.tells_cost = cli.capabilities.cost
 
     def fault_of(self, task: Task, work: Work) -> str | None:
         """What is wrong with the options of a task on any machine, or None (`core.ports.Checking`)."""

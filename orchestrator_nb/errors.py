@@ -15,7 +15,8 @@
     ├── UnsafePath             a path that leaves its root, or is no regular file
     ├── AgentError             an agent that cannot do what it was asked
     │   ├── UnknownAgent
-    │   └── CapabilityError    an option that this agent's program cannot honour
+    │   ├── CapabilityError    an option that this agent's program cannot honour
+    │   └── CassetteError      a recording that cannot be made or replayed
     ├── RunError               a run that did not end as asked
     │   ├── RunNotFinished
     │   └── RunFailed
@@ -107,6 +108,10 @@ class UnknownAgent(AgentError):  # noqa: N818
 
 class CapabilityError(AgentError):
     """The agent's program cannot honour an option of the task."""
+
+
+class CassetteError(AgentError):
+    """The recording cannot be made or replayed."""
 
 
 class RunError(OrchestratorError):

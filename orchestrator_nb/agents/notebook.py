@@ -44,6 +44,9 @@ _PROGRAM = Path(__file__).with_name("_notebook_main.py")
 class NotebookAgent:
     """Executes `notebook` with `parameters`; one progress event a code cell."""
 
+    #: Its attempts can be recorded and replayed.
+    recordable = True
+
     def preflight(self, assignment: Assignment) -> str | None:
         """What would keep the notebook from being executed, or None: no such file, wrong parameters."""
         if "${" in (assignment.work.notebook or ""):

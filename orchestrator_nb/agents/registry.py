@@ -9,14 +9,18 @@ group `orchestrator_nb.coding_clis`) is run by a `CodingAgent`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator_nb.core.ids import did_you_mean
 from orchestrator_nb.core.models import Task, Work
 from orchestrator_nb.core.ports import Agent
 from orchestrator_nb.errors import AgentError, UnknownAgent
+
+if TYPE_CHECKING:
+    from orchestrator_nb.agents.cassettes.taping import Taping
 
 #: Entry points of this group, in any installed package, are agents: ``name = "package.module:Class"``.
 GROUP = "orchestrator_nb.agents"
@@ -48,10 +52,14 @@ class Registry(Collection[str]):
     Args:
         agents: Agents handed in by name; they go before all others.
         grace: Seconds from TERM to KILL where an agent itself ends its process.
+        taping: What is done with attempts that can be recorded and replayed; nothing when left out.
     """
 
-    def __init__(self, agents: Mapping[str, Agent] | None = None, grace: float = 10.0) -> None:
-        self._agents: dict[str, Agent] = dict(agents or {})
+    def __init__(
+        self, agents: Mapping[str, Agent] | None = None, grace: float = 10.0, taping: Taping | None = None
+    ) -> None:
+        self._taping = taping
+        self._agents: dict[str, Agent] = {kind: self._taped(kind, agent) for kind, agent in (agents or {}).items()}
         self._grace = grace
 
     def get(self, kind: str) -> Agent:
@@ -59,12 +67,20 @@ class Registry(Collection[str]):
         try:
             return self._agents[kind]
         except KeyError:
-            agent = self._agents[kind] = self._load(kind)
+            agent = self._agents[kind] = self._taped(kind, self._load(kind))
             return agent
+
+    def _taped(self, kind: str, agent: Agent) -> Agent:
+        return self._taping.around(kind, agent) if self._taping is not None else agent
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What a session remembers of its cassette: nothing without one."""
+        return {"cassette": self._taping.facts()} if self._taping is not None else {}
 
     def names(self) -> list[str]:
         """The names that a plan may use, sorted; full paths may be used beside them."""
-        return sorted({*self._agents, *BUILT_IN, *(point.name for point in _points())})
+        return sorted({*self._agents, *BUILT_IN, *(point.name for point in self._points)})
 
     def patient(self, kinds: Iterable[str]) -> frozenset[str]:
         """Those of these kinds that want what is transient to be tried again unasked; unknown ones are left out."""
@@ -112,10 +128,14 @@ class Registry(Collection[str]):
     def __len__(self) -> int:
         return len(self.names())
 
+    @cached_property
+    def _points(self) -> list[EntryPoint]:
+        return [*entry_points(group=GROUP), *entry_points(group=CLI_GROUP)]
+
     def _load(self, kind: str) -> Agent:
         if path := BUILT_IN.get(kind):
             return self._agent_at(path, kind)
-        points = tuple(point for point in _points() if point.name == kind)
+        points = tuple(point for point in self._points if point.name == kind)
         if len({point.value for point in points}) > 1:
             packages = " and ".join(_package(point) for point in points)
             raise AgentError(f"agent '{kind}' is provided by {packages}: name the one you mean as package.module:Class")
@@ -145,10 +165,6 @@ class Registry(Collection[str]):
             raise AgentError(f"agent '{kind}' at {path} has no methods `run` and `preflight`")
         found: Agent = agent
         return found
-
-
-def _points() -> list[EntryPoint]:
-    return [*entry_points(group=GROUP), *entry_points(group=CLI_GROUP)]
 
 
 def _package(point: EntryPoint) -> str:

@@ -52,6 +52,9 @@ def ask(  # noqa: PLR0913 - options of a command
     jobs: options.Jobs = None,
     budget: options.Budget = None,
     output: options.Output = None,
+    record: options.Record = None,
+    replay: options.Replay = None,
+    refresh: options.Refresh = None,
     transcript: options.Transcript = False,
     progress: options.Progress = True,
     quiet: options.Quiet = False,
@@ -70,7 +73,7 @@ def ask(  # noqa: PLR0913 - options of a command
     def reporter() -> Reporter:
         return reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
 
-    run = Orchestrator(options.settings()).ask(
+    run = Orchestrator(options.settings(record, replay, refresh)).ask(
         _read(text),
         planner=planner,
         verifier=verifier,

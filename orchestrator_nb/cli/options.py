@@ -88,6 +88,18 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="DIR", help="Put the results into this directory too, when the run ends."),
 ]
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="DIR", help="Record what agents do into this cassette, a directory of texts."),
+]
+Replay = Annotated[
+    Path | None,
+    typer.Option("--replay", metavar="DIR", help="Start no agent: do again what this cassette holds."),
+]
+Refresh = Annotated[
+    list[str] | None,
+    typer.Option("--refresh", metavar="TASK", help="With --replay: record this task anew; may be repeated."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JsonLines = Annotated[
     bool, typer.Option("--json", help="Print JSON lines: one when it is launched, one an event, one at the end.")
@@ -112,8 +124,8 @@ class Chosen:
 chosen = Chosen()
 
 
-def settings() -> Settings:
-    """The settings in force: files, ORCH_* variables, then flags. Raises `SettingsError`."""
+def settings(record: Path | None = None, replay: Path | None = None, refresh: list[str] | None = None) -> Settings:
+    """The settings in force: files, ORCH_* variables, then flags, those of a cassette last. Raises `SettingsError`."""
     from orchestrator_nb.errors import SettingsError
     from orchestrator_nb.storage.settings import load_settings
 
@@ -125,4 +137,6 @@ def settings() -> Settings:
         flags[name.strip().replace("-", "_")] = value
     if chosen.workspace is not None:
         flags["workspace"] = chosen.workspace
+    of_a_cassette = {"record": record, "replay": replay, "refresh": ",".join(refresh or ())}
+    flags |= {name: value for name, value in of_a_cassette.items() if value}
     return load_settings(Path.cwd(), os.environ, **flags)

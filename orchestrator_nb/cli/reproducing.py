@@ -44,18 +44,20 @@ def reproduce(  # noqa: PLR0913 - options of a command
         bool, typer.Option("--lax", help="Compare only cells with the tag or comment nbval-check-output.")
     ] = False,
     jobs: options.Jobs = None,
+    replay: options.Replay = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what differs, and the last line.")] = False,
     as_json: options.Json = False,
 ) -> int:
     """Run something again, and compare.
 
     Notebooks are compared cell by cell: text, tables, JSON, and pictures by their pixels; a session task by task, and
-    its final document byte by byte. What may differ is told by the tags of nbval, and by the tag timing.
+    its final document byte by byte. What agents did is replayed, if it was recorded. What may differ is told by the
+    tags of nbval, and by the tag timing.
     """
     from orchestrator_nb.cli.following import Subject, follow_run
     from orchestrator_nb.headless.reproduce import Options, rerun
 
-    chosen: Options = {"tolerance": tolerance, "lax": lax, "settings": options.settings()}
+    chosen: Options = {"tolerance": tolerance, "lax": lax, "settings": options.settings(replay=replay)}
     if output is not None:
         chosen["output"] = output
     if seed is not None:

@@ -29,6 +29,9 @@ def run(  # noqa: PLR0913 - options of a command
         bool,
         typer.Option("--by-hand", help="Start nothing: make a session with its agent_tasks/, to be worked on by hand."),
     ] = False,
+    record: options.Record = None,
+    replay: options.Replay = None,
+    refresh: options.Refresh = None,
     transcript: options.Transcript = False,
     progress: options.Progress = True,
     quiet: options.Quiet = False,
@@ -51,7 +54,8 @@ def run(  # noqa: PLR0913 - options of a command
     from orchestrator_nb.runtime.orchestrator import Orchestrator
 
     reporter = reporter_for(as_json=as_json, transcript=transcript, progress=progress, quiet=quiet)
-    started = Orchestrator(options.settings()).run(plan, values, jobs=jobs, output=output, budget=budget)
+    settings = options.settings(record, replay, refresh)
+    started = Orchestrator(settings).run(plan, values, jobs=jobs, output=output, budget=budget)
     return follow_run(started, Subject.of_run(started, output), reporter)
 
 

@@ -28,6 +28,12 @@ class AgentAttempt(msgspec.Struct):
     seconds: float | None = None
 
     @property
+    def recorded(self) -> bool:
+        """Whether it is replayed from a recording, and so uses nothing."""
+        told = self.started or self.spent
+        return told is not None and told.recorded
+
+    @property
     def agent(self) -> str:
         """claude, codex, gemini, ...; empty if that is not told."""
         return self.started.agent if self.started is not None else ""

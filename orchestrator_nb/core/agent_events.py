@@ -33,6 +33,8 @@ class AgentStarted(Event, frozen=True, tag="agent_started"):
     by: str = ""
     #: Its own session that it goes on with; empty for a new one.
     session: str = ""
+    #: It is replayed from a cassette: nothing was started, this is how it was when it was recorded.
+    recorded: bool = False
 
 
 class AgentIdentified(Event, frozen=True, tag="agent_identified"):
@@ -78,6 +80,8 @@ class AgentSpent(Event, frozen=True, tag="agent_spent"):
     final: bool = False
     #: The cost is computed from tokens by the plan's prices; the agent did not tell it.
     by_price: bool = False
+    #: It was used when the attempt was recorded, and is not used again in this session.
+    recorded: bool = False
 
 
 class Changed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

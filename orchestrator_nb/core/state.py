@@ -274,6 +274,8 @@ class State:
         take(self.agent_attempts.setdefault(task.id, []), event)
         if isinstance(event, e.AgentStarted):
             task.message = f"{event.agent}, {event.sandbox}, level {event.level}" if event.sandbox else event.agent
+            if event.recorded:
+                task.message = f"{event.agent}, replayed"
         elif isinstance(event, e.AgentDenied):
             task.message = f"refused: {event.tool} {event.target}".rstrip()
         elif isinstance(event, e.AgentSpent):

@@ -23,7 +23,7 @@ from orchestrator_nb.errors import CommandRefused, NotebookError, OrchestratorEr
 from orchestrator_nb.headless.notebook_comparison import Rules, compare_notebooks
 from orchestrator_nb.headless.reproduction import Checked, Reproduction
 from orchestrator_nb.headless.rerunning import Executed, is_executed, plan_of
-from orchestrator_nb.headless.session_rerun import check_functions, compare_sessions, start_again
+from orchestrator_nb.headless.session_rerun import check_functions, compare_sessions, replaying, start_again
 from orchestrator_nb.ipynb.document import read_notebook
 from orchestrator_nb.runtime.orchestrator import Functions, Orchestrator
 from orchestrator_nb.runtime.results import executed_notebook
@@ -209,6 +209,7 @@ def _of_session(
 ) -> Rerun:
     session = Session.open(target, settings)
     functions = options.get("functions") or {}
+    orchestrator = Orchestrator(replaying(orchestrator.settings, session))
     check_functions(session, functions)
     run = start_again(session, orchestrator, options.get("seed"), options.get("jobs"), functions)
 

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+import msgspec
+
+from orchestrator_nb.agents.cassettes.taping import Taping
 from orchestrator_nb.core import events as e
 from orchestrator_nb.core.models import Plan
 from orchestrator_nb.core.stages import planned
@@ -24,6 +27,7 @@ from orchestrator_nb.projections.words import some
 from orchestrator_nb.runtime.orchestrator import Functions, Orchestrator
 from orchestrator_nb.runtime.run import Run
 from orchestrator_nb.runtime.session import Session
+from orchestrator_nb.storage.settings import Settings
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 #: Bytes of an output up to which two texts are compared line by line.
@@ -54,6 +58,15 @@ def start_again(
 def _carried_out(session: Session) -> Plan:
     """The plan without the steps of the loop that made it."""
     return planned(session.plan) if session.state.goal is not None else session.plan
+
+
+def replaying(settings: Settings, session: Session) -> Settings:
+    """The settings with the cassette that the session was recorded into or replayed from, unless they name one."""
+    started = session.state.run
+    taping = Taping.of(started.settings.get("cassette", {})) if started is not None else None
+    if taping is None or settings.replay is not None:
+        return settings
+    return msgspec.structs.replace(settings, record=None, replay=taping.directory)
 
 
 def _for_comparison(plan: Plan, seed: int | None) -> Plan:

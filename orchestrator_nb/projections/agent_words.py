@@ -12,6 +12,8 @@ from orchestrator_nb.projections.words import count
 
 def started(event: e.AgentStarted, *, over: bool = False) -> str:
     """``claude runs with level edit, contained by bubblewrap; open: the network``, and what it was granted by whom."""
+    if event.recorded:
+        return f"{event.agent} {'was' if over else 'is'} replayed from a recording"
     parts = [f"{event.agent} {'ran' if over else 'runs'}"]
     if event.sandbox:
         parts = [f"{parts[0]} with level {event.level}, {contained(event.sandbox, event.why)}"]

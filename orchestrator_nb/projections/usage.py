@@ -30,6 +30,8 @@ class TotalUsage:
     #: US dollars, and seconds: of those attempts of which they are known.
     known_cost: float = 0.0
     known_seconds: float = 0.0
+    #: So many attempts were replayed from a recording: they have used nothing.
+    replayed: int = 0
 
     @property
     def cost(self) -> float | None:
@@ -45,7 +47,8 @@ class TotalUsage:
         """For people: ``1,234 tokens in, 56 out, 0.2500 $``; empty for no attempts."""
         if not self.attempts:
             return ""
-        return f"{self.tokens_in_words}, {self.cost_in_words}"
+        replayed = f" ({self.replayed} of {self.attempts} attempts replayed)" if self.replayed else ""
+        return f"{self.tokens_in_words}, {self.cost_in_words}{replayed}"
 
     @property
     def tokens_in_words(self) -> str:
@@ -92,7 +95,9 @@ def _compact(number: int) -> str:
 
 
 def spent(event: AgentSpent) -> TotalUsage:
-    """What one attempt has used so far."""
+    """What one attempt has used so far; one that is replayed uses nothing."""
+    if event.recorded:
+        return TotalUsage(attempts=1, counted=1, priced=1, replayed=1)
     return TotalUsage(
         attempts=1,
         counted=1,
@@ -106,14 +111,16 @@ def spent(event: AgentSpent) -> TotalUsage:
 
 def used(attempts: Iterable[AgentAttempt]) -> TotalUsage:
     """What these attempts have used together."""
-    number = counted = priced = timed = tokens_in = tokens_out = cached = 0
+    number = counted = priced = timed = tokens_in = tokens_out = cached = replayed = 0
     cost = seconds = 0.0
     for attempt in attempts:
         number += 1
         if attempt.seconds is not None:
             timed += 1
             seconds += attempt.seconds
-        if (told := attempt.spent) is not None:
+        if attempt.recorded:  # known: nothing
+            replayed, counted, priced = replayed + 1, counted + 1, priced + 1
+        elif (told := attempt.spent) is not None:
             counted += 1
             tokens_in += told.input_tokens
             tokens_out += told.output_tokens
@@ -121,7 +128,7 @@ def used(attempts: Iterable[AgentAttempt]) -> TotalUsage:
             if told.cost is not None:
                 priced += 1
                 cost += told.cost
-    return TotalUsage(number, counted, priced, timed, tokens_in, tokens_out, cached, cost, seconds)
+    return TotalUsage(number, counted, priced, timed, tokens_in, tokens_out, cached, cost, seconds, replayed)
 
 
 def of_run(state: State) -> TotalUsage:
@@ -168,6 +175,8 @@ def label(attempt: AgentAttempt) -> str:
     started = attempt.started
     if started is None:
         return ""
+    if started.recorded:
+        return f"{started.agent}, replayed"
     if not started.sandbox:
         return started.agent
     sandbox = "⚠ uncontained" if started.sandbox == "uncontained" else started.sandbox
@@ -180,6 +189,7 @@ def marks(attempts: Sequence[AgentAttempt]) -> str:
         return ""
     last = attempts[-1]
     told = ["⚠ uncontained"] if last.started is not None and last.started.sandbox == "uncontained" else []
+    told = ["replayed"] if last.recorded else told
     told += [f"{len(last.denials)} refused"] if last.denials else []
     return ", ".join(told)
 
@@ -192,6 +202,7 @@ def attempts_facts(attempts: Iterable[AgentAttempt]) -> list[dict[str, Any]]:
             "agent": attempt.agent or None,
             "level": attempt.started.level if attempt.started else None,
             "sandbox": attempt.started.sandbox if attempt.started else None,
+            "replayed": attempt.recorded,
             "why": attempt.started.why if attempt.started else None,
             "open": list(attempt.started.open) if attempt.started else [],
             "granted": (attempt.started.granted or None) if attempt.started else None,

@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from orchestrator_nb.runtime.recovery import reconcile
 from orchestrator_nb.runtime.results import read_artifact, read_result
 from orchestrator_nb.runtime.reviewing import Reviews
 from orchestrator_nb.runtime.runner import Runner
+from orchestrator_nb.runtime.taping import taping_of
 from orchestrator_nb.storage.filesystems import filesystem_warning
 from orchestrator_nb.storage.inbox import Inbox, Reply, Request
 from orchestrator_nb.storage.lock import Holder, SessionLock
@@ -170,6 +172,11 @@ class Engine:
         graph = self.state.plan.graph
         return [graph.ids[node] for node in graph.ancestors(graph.index[task_id])]
 
+    @cached_property
+    def registry(self) -> Registry:
+        """The agents of this run. Raises as `taping_of`."""
+        return Registry(grace=self.settings.grace, taping=taping_of(self.settings, self.state))
+
     def release(self) -> None:
         """Give the session back without running it."""
         try:
@@ -191,18 +198,16 @@ class Engine:
         assert self.state.plan is not None
         supervisor = Supervisor(self.state.session, log_cap=self.settings.log_cap)
         context = self.context()
-        registry = Registry(grace=self.settings.grace)
         self._jobs = jobs
-        asker = Asker(registry.get, supervisor, self.settings)
+        get = self.registry.get
+        asker = Asker(get, supervisor, self.settings)
         reviews = Reviews(self.state, self.directory, asker, self.record)
-        executor = LocalExecutor(
-            registry.get, supervisor, self._note, self.settings, keeper=self.keeper, reviewing=reviews
-        )
+        executor = LocalExecutor(get, supervisor, self._note, self.settings, keeper=self.keeper, reviewing=reviews)
         self.runner = Runner(
             self.journal,
             Assigner(context, self.state, self.read),
             NestedSpending(executor, self.directory, self._note),
-            *self.policies(registry),
+            *self.policies(self.registry),
             room_on_disk=self._room_on_disk,
             keeper=self.keeper,
             asks=asks_at_limit(self.state.plan),
@@ -210,7 +215,7 @@ class Engine:
         if self.state.goal is not None:
             from orchestrator_nb.runtime.course import Course
 
-            self.runner.course = Course(self, registry, self.state.goal)
+            self.runner.course = Course(self, self.registry, self.state.goal)
         self._merger = Merger(self.state, self.directory, self.read, asker, context, self.record)
         over = asyncio.Event()
         try:
@@ -258,6 +263,7 @@ class Engine:
             "capacity": dict(self.admission.capacity),
             "durability": self.settings.durability,
             "processes": list(facts),
+            **self.registry.recorded,
         }
         if self.log.dropped:
             warnings = [*warnings, f"the log's last record was cut short by a crash: {self.log.dropped} bytes dropped"]

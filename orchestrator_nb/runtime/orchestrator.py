@@ -90,7 +90,7 @@ class Orchestrator:
         with _discarded_on_error(engine):
             engine.accept(accepted_plan, values, base=loaded.base, cwd=here, source=loaded.source)
             _budgeted(engine, budget)
-            preflight(engine.state, engine.context(), Registry())
+            preflight(engine.state, engine.context(), engine.registry)
         return self._go(engine, jobs, output, [str(fault).replace("warning: ", "", 1) for fault in loaded.warnings])
 
     def ask(  # noqa: PLR0913 - what one can say beside a prompt
@@ -155,7 +155,7 @@ class Orchestrator:
             engine.accept(first_plan(asked.goal), {}, base=here, cwd=here)
             _budgeted(engine, budget)
             try:
-                preflight(engine.state, engine.context(), Registry())
+                preflight(engine.state, engine.context(), engine.registry)
             except AgentError as error:
                 raise AgentError(f"{error}\nWho plans is said by --planner, or by the setting `planner`.") from None
         return self._go(engine, jobs, output)
@@ -207,7 +207,7 @@ class Orchestrator:
             if changed is not None:
                 self._accept_changes(engine, changed)
             _budgeted(engine, budget)
-            preflight(engine.state, engine.context(), Registry())
+            preflight(engine.state, engine.context(), engine.registry)
         run = self._go(engine, jobs, output, budgeted=budget is not None)
         if companion is not None:
             run.companion = companion(run)
@@ -232,7 +232,7 @@ class Orchestrator:
             stale = stale_by_fingerprint(engine)
             failed = [task.id for task in engine.state.by_index if task.status is TaskStatus.FAILED]
             engine.record(*(e.TaskReset(name, "resume") for name in [*stale, *failed]))
-            preflight(engine.state, engine.context(), Registry())
+            preflight(engine.state, engine.context(), engine.registry)
         return self._go(engine, jobs, None)
 
     def changed_plan(self, session: Session) -> LoadedPlan | None:
@@ -313,7 +313,7 @@ class Orchestrator:
                 plan, number = carry_goal(engine, parent, plan, task)
             engine.accept(plan, values, base=base, cwd=cwd, source=source, round=number)
             reuse(engine, parent, task, engine.context())
-            preflight(engine.state, engine.context(), Registry())
+            preflight(engine.state, engine.context(), engine.registry)
         return self._go(engine, jobs, output)
 
     def _checked(self, plan: Any) -> LoadedPlan:
@@ -380,7 +380,9 @@ def orchestrate(plan: Any, params: Mapping[str, Any] | None = None, *, show: boo
         plan: As for `Orchestrator.run`: also a prompt.
         params: Values of the plan's parameters.
         show: False for neither display nor waiting.
-        options: As for `Orchestrator.run`; and `again=True` starts a second run from a cell whose first one still goes
+        options: As for `Orchestrator.run`; settings `record`, `replay` and `refresh`: the directory of a cassette into
+            which the agents' attempts are recorded or from which they are replayed, and tasks that are recorded anew
+            in a replay, comma-separated; and `again=True` starts a second run from a cell whose first one still goes
             on, where else that one is shown again.
 
     Raises:
@@ -390,12 +392,13 @@ def orchestrate(plan: Any, params: Mapping[str, Any] | None = None, *, show: boo
     >>> run.wait().result  # doctest: +SKIP
     """
     again = options.pop("again", False)
+    orchestrator = Orchestrator(**{name: options.pop(name, None) for name in ("record", "replay", "refresh")})
     if not (show and displays.in_ipython()):
-        return Orchestrator().run(plan, params, **options)
+        return orchestrator.run(plan, params, **options)
     front_end = displays.front_end()
     if not again and (earlier := front_end.going_on_in_this_cell(plan, params)) is not None:
         run: Run = earlier
     else:
-        run = Orchestrator().run(plan, params, **options)
+        run = orchestrator.run(plan, params, **options)
     front_end.started(run)
     return run

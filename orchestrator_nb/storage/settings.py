@@ -56,6 +56,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     verifier: str = ""
     #: What planned tasks may use beside the planner's kind of agent, comma-separated: ``agent:codex``, ...
     allow: str = ""
+    #: Cassette into which the agents' attempts are recorded, or from which they are replayed; and the tasks that are
+    #: recorded anew in a replay, comma-separated.
+    record: Path | None = None
+    replay: Path | None = None
+    refresh: str = ""
     #: Where each value came from: `default`, a file, a variable, or `argument`.
     sources: dict[str, str] = {}
 
@@ -71,6 +76,8 @@ class _Pyproject(msgspec.Struct):
 #: The settings' names.
 NAMES = tuple(name for name in Settings.__struct_fields__ if name != "sources")
 _TYPES = get_type_hints(Settings, include_extras=True)
+#: What a project's file must not decide: whether results are real.
+_OF_A_RUN = ("record", "replay", "refresh")
 
 
 def load_settings(directory: Path, environ: Mapping[str, str], **explicit: Any) -> Settings:
@@ -90,6 +97,10 @@ def load_settings(directory: Path, environ: Mapping[str, str], **explicit: Any) 
         values[name] = _converted(name, value, source, base)
         sources[name] = source
     values.setdefault("workspace", directory / Settings().workspace)
+    if values.get("record") and values.get("replay"):
+        raise SettingsError("a run is recorded or replayed, not both: leave out `record` or `replay`")
+    if values.get("refresh") and not values.get("replay"):
+        raise SettingsError("`refresh` names tasks of a replay that are recorded anew: give `replay` too")
     return Settings(**values, sources=sources)
 
 
@@ -107,6 +118,8 @@ def _found(
                 f"{file}: setting '{name}' decides what may run on this machine, and is not taken from a project's "
                 f"file: give it as ORCH_{name.upper()}, or to the command"
             )
+        if name in _OF_A_RUN:
+            raise SettingsError(f"{file}: '{name}' is said of a run: --{name}, or ORCH_{name.upper()}")
         yield name, value, str(file), file.parent
     variables = {f"ORCH_{name.upper()}": name for name in NAMES}
     for variable, value in environ.items():
@@ -147,10 +160,10 @@ def _converted(name: str, value: Any, source: str, base: Path) -> Any:
     if kind == Size and isinstance(value, str):
         match = _SIZE.fullmatch(value.strip())
         value = int(match[1]) * _UNITS[match[2].upper()] if match else value
-    if kind is Path and isinstance(value, str | Path):
+    if kind in (Path, Path | None) and isinstance(value, str | Path):
         return base / Path(value).expanduser()
     try:
-        return msgspec.convert(value, str if kind is Path else kind, strict=False)
+        return msgspec.convert(value, str if kind in (Path, Path | None) else kind, strict=False)
     except msgspec.ValidationError as error:
         allowed = f" (one of: {', '.join(get_args(kind))})" if get_origin(kind) is Literal else ""
         raise SettingsError(f"{source}: setting '{name}' cannot be {value!r}: {error}{allowed}") from error

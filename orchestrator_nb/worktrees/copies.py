@@ -115,6 +115,16 @@ class Copies:
         with self._lock:
             return self._open(task, attempt, agent, self._tip(), f"{naming.one_name(conflict.task)}+{conflict.attempt}")
 
+    def listing(self) -> dict[str, str]:
+        """What the session starts from: kind, mode and content of each path; nothing is copied for that."""
+        first = self.root / "steps" / "0000.json"
+        found = read_manifest(first) if first.exists() else scan(self.directory, self._limits, self._skipped).manifest
+        return {path: f"{entry.kind} {entry.mode:o} {entry.content}" for path, entry in found.items()}
+
+    def given(self, place: Place) -> Manifest:
+        """What an attempt was given in its place."""
+        return read_manifest(self._files(place.task, place.attempt)("base.json"))
+
     def set_aside(self, task: str, attempt: int) -> None:
         """Give up a place that was made for an attempt which is to begin anew: its files are kept beside it."""
         files, path = self._files(task, attempt), self.root / "tasks" / naming.one_name(task) / str(attempt)

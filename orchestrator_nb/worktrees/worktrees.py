@@ -27,7 +27,7 @@ from orchestrator_nb.worktrees.collecting import Collector
 from orchestrator_nb.worktrees.commits import COMMITTER, Commits
 from orchestrator_nb.worktrees.directories import discard, disk, free_name, is_directory, remove_tree, sweep
 from orchestrator_nb.worktrees.furnishing import Furniture, furnish
-from orchestrator_nb.worktrees.git import LONG, Git
+from orchestrator_nb.worktrees.git import LONG, Git, split
 from orchestrator_nb.worktrees.integration import SIDES, Integration, merge_files
 from orchestrator_nb.worktrees.places import (
     Base,
@@ -127,6 +127,16 @@ class Worktrees:
         contradict each other. What is collected there has both sides as parents.
         """
         return self._open(task, attempt, agent, self.tip, conflict.work.id)
+
+    def listing(self) -> dict[str, str]:
+        """What the session starts from: mode and id of each file, by path."""
+        lines = split(self._git.run("ls-tree", "--full-tree", "-r", "-z", self.base.id, timeout=LONG))
+        return {path: facts for facts, _, path in (line.partition("\t") for line in lines)}
+
+    def content(self, commit: str, path: str) -> bytes | None:
+        """A file as a commit has it; None if it has no such file."""
+        code, data = self._git.ask("cat-file", "blob", f"{commit}:{path}", ok=(0, 128), timeout=LONG)
+        return data if code == 0 else None
 
     def set_aside(self, task: str, attempt: int) -> None:
         """Give up a place that was made for an attempt which is to begin anew: its files are kept beside it."""

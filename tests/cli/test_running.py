@@ -187,3 +187,20 @@ def test_the_reader_of_the_output_may_leave(tmp_path: Path) -> None:
         assert eventually(lambda: live.process.poll() is not None)
         assert live.process.returncode == 0
     assert Session.open(tmp_path / ".orchestrator" / "latest").status == "completed"
+
+
+def test_record_replay_and_refresh(tmp_path: Path) -> None:
+    agent = "tests.benchmarks.cassettes:Writer"
+    plan = write_plan(
+        tmp_path / "plan.json", tasks=[{"id": "w", "agent": agent, "prompt": "p", "outputs": ["report.md"]}]
+    )
+    done = orchestrate("run", plan.name, "--record", "cassette", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "cassette" / "w").is_dir()
+    done = orchestrate("run", plan.name, "--replay", "cassette", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "looked at p" in (tmp_path / "out" / "final_output.md").read_text()
+    assert "1 of 1 attempts replayed" in orchestrate("usage", cwd=tmp_path).stdout
+    done = orchestrate("run", plan.name, "--replay", "cassette", "--refresh", "x", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "refresh: the plan has no task 'x'" in done.stdout + done.stderr

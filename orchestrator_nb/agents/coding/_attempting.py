@@ -282,7 +282,7 @@ class Attempt:
         return self._success(summary, kept)
 
     def _success(self, summary: Summary, kept: Harvest) -> Outcome:
-        warnings, text = tuple(map(self.redactor.text, self.warnings)), self.redactor.text(summary.text)
+        warnings, text = tuple(map(self.redactor.text, self.warnings)), self._words(summary.text)
         checked, level = self.prepared.checked, self.prepared.level(self.widening)
         work = work_of(self.cli.name, level, checked.sandbox, kept.changes)
         if self.options.answer_schema is None:
@@ -292,6 +292,13 @@ class Attempt:
         except AgentError as error:
             return Failure(str(error), "answer", commits=kept.commits)
         return Success(value=value, commits=kept.commits, work=work, warnings=warnings)
+
+    def _words(self, text: str) -> str:
+        """Its last words; files are named from the top of its own tree, as they are in every session."""
+        own = [self.prepared.workplace.top] if self.prepared.workplace.place else []
+        for directory in (self.prepared.outputs, *own):
+            text = text.replace(f"{directory}/", "")
+        return self.redactor.text(text)
 
     def _failure(self, ending: Ending, told: list[str], kept: Harvest) -> Failure:
         summary = ending.summary

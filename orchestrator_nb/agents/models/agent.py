@@ -46,6 +46,9 @@ class ModelAgent:
 
     #: Failures of a model's service that pass by themselves are tried again unasked (DESIGN 4).
     patient = True
+    #: Its attempts can be recorded and replayed; these options say how it is called from here, not what it is asked.
+    recordable = True
+    incidental = frozenset(("base_url", "env", "stall"))
 
     def fault_of(self, task: Task, work: Work) -> str | None:
         """What is wrong with the work on any machine, or None (`core.ports.Checking`)."""

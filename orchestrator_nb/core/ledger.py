@@ -107,6 +107,7 @@ class Ledger:
         self.touched: set[str] = set()
         #: Why the run was stopped for its budget.
         self.stopped = ""
+        self._common: dict[str, tuple[str, str]] = {}
 
     def _open(self, scope: str) -> Account:
         if (account := self.accounts.get(scope)) is None:
@@ -115,8 +116,9 @@ class Ledger:
 
     def scopes(self, task: str, kind: str) -> tuple[str, ...]:
         """The scopes that a task's attempts count for: its own only if it has limits of its own."""
-        own = f"task {task}"
-        return (RUN, f"agent {kind}", own) if own in self.limits else (RUN, f"agent {kind}")
+        if (common := self._common.get(kind)) is None:
+            common = self._common[kind] = (RUN, f"agent {kind}")
+        return (*common, own) if self.limits and (own := f"task {task}") in self.limits else common
 
     # -- attempts ------------------------------------------------------------------------------------------------------
 
@@ -175,7 +177,7 @@ class Ledger:
             account.most_tokens = max(account.most_tokens, entry.tokens)
             account.most_money = max(account.most_money, entry.money)
         self._touch(entry.scopes)
-        return tuple(scope for scope in entry.scopes if scope in self.limits)
+        return tuple(scope for scope in entry.scopes if scope in self.limits) if self.limits else ()
 
     def aside(self, kind: str, before: AgentSpent | None, told: AgentSpent) -> None:
         """An agent that works beside the tasks (who reviews, who merges) has used so much in all; `before`, told last.

@@ -97,7 +97,7 @@ class SpendingExecutor(PromisedExecutor):
             }
         )
         inner = SpendingWorld(dice.randrange(10**6), plan)
-        inner.loop, inner.outer = world.loop, world
+        inner.loop, inner.inner = world.loop, True
         world.nested[task, assignment.attempt] = inner
         inner.state = state = State()
         journal = Journal(inner.log, state, lambda records, plan: None, world.wall)  # type: ignore[arg-type]
@@ -123,9 +123,9 @@ class SpendingWorld(World):
     def __init__(self, seed: int, plan: Plan) -> None:
         super().__init__(seed, plan)
         self.executor = SpendingExecutor(self)
-        #: The runs within attempts, and the one that this one is in.
+        #: The runs within attempts, and whether this is one.
         self.nested: dict[tuple[str, int], SpendingWorld] = {}
-        self.outer: World | None = None
+        self.inner = False
 
     def left_behind(self, task: str, attempt: int) -> list[e.AnyEvent]:
         inner = self.nested.get((task, attempt))
@@ -133,7 +133,7 @@ class SpendingWorld(World):
 
     async def _person(self, dice: random.Random, verbs: int) -> None:
         while True:
-            if self.log.crashed or (self.outer is not None and self.outer.log.crashed):
+            if self.log.crashed and not self.inner:  # the outer one stops the loop
                 asyncio.get_running_loop().stop()
             for asked in self.state.open_checkpoints:
                 try:

@@ -251,7 +251,7 @@ def _account(begun: int, attempts: Iterable[AgentAttempt]) -> Account:
     account = Account(attempts=begun)
     for attempt in attempts:
         account.seconds += attempt.seconds or 0.0
-        if (spent := attempt.spent) is not None:
+        if (spent := attempt.spent) is not None and not spent.recorded:
             account.tokens += spent.input_tokens + spent.output_tokens
             account.money += billionths(spent.cost or 0.0)
             account.unpriced += spent.cost is None

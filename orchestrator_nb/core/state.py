@@ -278,7 +278,7 @@ class State:
                 task.message = f"{event.agent}, replayed"
         elif isinstance(event, e.AgentDenied):
             task.message = f"refused: {event.tool} {event.target}".rstrip()
-        elif isinstance(event, e.AgentSpent):
+        elif isinstance(event, e.AgentSpent) and not event.recorded:
             self.ledger.tell(task.id, event.input_tokens + event.output_tokens, event.cost)
 
     def _completed(self, task: TaskState, event: e.TaskCompleted, at: float, target: TaskStatus) -> None:
@@ -637,7 +637,7 @@ class State:
         same = bool(attempts) and attempts[-1].attempt == event.told.attempt
         before = attempts[-1].spent if same else None
         take(attempts, event.told)
-        if isinstance(event.told, e.AgentSpent):
+        if isinstance(event.told, e.AgentSpent) and not event.told.recorded:
             self.ledger.aside(attempts[-1].agent or "unknown", before, event.told)
         if isinstance(event.told, e.AgentSpent) and event.told.final:
             end(attempts, event.told.attempt, None)

@@ -100,8 +100,9 @@ def test_a_recorded_run_is_replayed_without_its_programs(
     started = events(again, e.AgentStarted)
     assert [event.recorded for event in started] == [True] * 4
     with again.state() as state:
-        used = of_run(state)
+        used, account = of_run(state), state.ledger.accounts["run"]
     assert (used.input_tokens, used.cost, used.replayed) == (0, 0.0, 4)
+    assert (account.tokens, account.money) == (0, 0)
     assert (again.path / "attempts/a/1/log").read_text().count("wrote one") >= 1
 
 
